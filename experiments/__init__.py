@@ -1,0 +1,1 @@
+"""Binaries: flags, wiring, loop."""

@@ -1,0 +1,5 @@
+"""What the numbers of a comparison say."""
+
+from kdjax.analysis.intervals import Gain, paired_gain
+
+__all__ = ['Gain', 'paired_gain']

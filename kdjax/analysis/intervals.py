@@ -1,0 +1,45 @@
+"""Intervals of paired differences."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Gain(NamedTuple):
+  """A mean difference between paired runs.
+
+  Attributes:
+    mean: Of the differences.
+    ci95: Ends of its 95 % confidence interval; None for a single pair, which
+      says nothing about the spread.
+  """
+
+  mean: float
+  ci95: tuple[float, float] | None
+
+
+def paired_gain(before: Sequence[float], after: Sequence[float]) -> Gain:
+  """Mean of `after - before` over pairs, with Student's t interval.
+
+  Args:
+    before: One value per pair, shape `[pairs]`.
+    after: Likewise, in the same order.
+
+  Raises:
+    ValueError: if the lengths differ or there is no pair.
+  """
+  if len(before) != len(after) or not len(before):
+    raise ValueError(
+      'before and after must be equally long and not empty, got '
+      f'{len(before)} and {len(after)} values.'
+    )
+  differences = np.asarray(after, np.float64) - np.asarray(before, np.float64)
+  count, mean = len(differences), float(differences.mean())
+  if count == 1:
+    return Gain(mean, None)
+  error = float(differences.std(ddof=1)) / math.sqrt(count)
+  half = float(stats.t.ppf(0.975, count - 1)) * error
+  return Gain(mean, (mean - half, mean + half))

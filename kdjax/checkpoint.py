@@ -1,0 +1,161 @@
+"""Saved trees: the only file that names orbax.
+
+A checkpoint directory holds numbered steps, each a pytree with a JSON note of
+what it is. Orbax writes a step under a temporary name and renames it when it
+is whole, so a step that a crash cut short is never read.
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+_TREE, _NOTE = 'tree', 'note'
+
+
+class CheckpointError(ValueError):
+  """A checkpoint that is missing, or holds something else; one line."""
+
+
+def _manager(
+  directory: str | pathlib.Path, *, keep: int | None = None
+) -> ocp.CheckpointManager:
+  options = ocp.CheckpointManagerOptions(
+    max_to_keep=keep,
+    # The caller donates the tree to its next epoch, and a signal may be about
+    # to end the process: the step is on disk when `save` returns.
+    enable_async_checkpointing=False,
+    create=keep is not None,
+  )
+  return ocp.CheckpointManager(
+    pathlib.Path(directory).absolute(),
+    options=options,
+    item_handlers={
+      _TREE: ocp.StandardCheckpointHandler(),
+      _NOTE: ocp.JsonCheckpointHandler(),
+    },
+  )
+
+
+def save(
+  directory: str | pathlib.Path,
+  step: int,
+  tree: Any,
+  note: dict[str, Any],
+  *,
+  keep: int = 2,
+) -> None:
+  """Writes one step; it is on disk, whole, when this returns.
+
+  Args:
+    directory: Made if it is not there.
+    step: Its number, 0 or more. One that is there already is left as it is.
+    tree: Pytree of arrays.
+    note: What the tree is, as JSON; read back by `read_note`.
+    keep: How many of the latest steps remain.
+  """
+  with _manager(directory, keep=keep) as manager:
+    if step in manager.all_steps():
+      return
+    manager.save(
+      step,
+      args=ocp.args.Composite(
+        **{
+          _TREE: ocp.args.StandardSave(tree),
+          _NOTE: ocp.args.JsonSave(note),
+        }
+      ),
+    )
+
+
+def latest_step(directory: str | pathlib.Path) -> int | None:
+  """Number of the last whole step, or None where there is none."""
+  if not pathlib.Path(directory).is_dir():
+    return None
+  with _manager(directory) as manager:
+    return manager.latest_step()
+
+
+def _latest(directory: str | pathlib.Path) -> int:
+  step = latest_step(directory)
+  if step is None:
+    raise CheckpointError(f'there is no checkpoint in {str(directory)!r}.')
+  return step
+
+
+def read_note(directory: str | pathlib.Path) -> dict[str, Any]:
+  """The note of the last step.
+
+  Raises:
+    CheckpointError: if the directory holds no step written by `save`.
+  """
+  step = _latest(directory)
+  with _manager(directory) as manager:
+    try:
+      restored = manager.restore(
+        step, args=ocp.args.Composite(**{_NOTE: ocp.args.JsonRestore()})
+      )
+    except (FileNotFoundError, KeyError, ValueError) as error:
+      raise CheckpointError(
+        f'{str(directory)!r} holds a checkpoint that kdjax did not write.'
+      ) from error
+    return restored[_NOTE]
+
+
+def restore(directory: str | pathlib.Path, template: Any) -> Any:
+  """Reads the last step.
+
+  Args:
+    directory: As given to `save`.
+    template: A tree of arrays or `jax.ShapeDtypeStruct`s of the same structure
+      and shapes; the result has its types.
+
+  Returns:
+    The tree, on the default device.
+
+  Raises:
+    CheckpointError: if there is no step, or it holds another architecture.
+  """
+  step = _latest(directory)
+  with _manager(directory) as manager:
+    _check_shapes(directory, manager.item_metadata(step)[_TREE], template)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    abstract = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
+      template,
+    )
+    restored = manager.restore(
+      step,
+      args=ocp.args.Composite(**{_TREE: ocp.args.StandardRestore(abstract)}),
+    )
+    return restored[_TREE]
+
+
+def _check_shapes(
+  directory: str | pathlib.Path, metadata: Any, template: Any
+) -> None:
+  """Raises unless the saved tree has the template's names and shapes."""
+  saved, wanted = _shapes(metadata), _shapes(template)
+  for path in sorted(saved.keys() | wanted.keys()):
+    if saved.get(path) != wanted.get(path):
+      raise CheckpointError(
+        f'{str(directory)!r} holds another architecture: {path} has shape '
+        f'{saved.get(path, "(absent)")}, not {wanted.get(path, "(absent)")}.'
+      )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+  return {
+    '/'.join(_name(entry) for entry in path): tuple(leaf.shape)
+    for path, leaf in leaves
+  }
+
+
+def _name(entry: Any) -> str:
+  """A key of a path, whatever container it is of: orbax saves them as dicts."""
+  for attribute in ('key', 'name', 'idx'):
+    if hasattr(entry, attribute):
+      return str(getattr(entry, attribute))
+  return str(entry)

@@ -1,0 +1,155 @@
+"""A labelled set of images, read by position."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Examples = dict[str, np.ndarray]
+
+
+class DataError(ValueError):
+  """Data that is missing, or is not what kdjax can read; one line."""
+
+
+class Source:
+  """Random access to examples that need not fit in memory.
+
+  Safe to use from several threads if `read` is.
+  """
+
+  def __init__(
+    self,
+    read: Callable[[np.ndarray], Examples],
+    length: int,
+    kept: Examples | None = None,
+  ):
+    """Wraps a function that reads examples.
+
+    Args:
+      read: Maps positions `[n]` within `0..length - 1` to
+        `{'image': uint8 [n, h, w, c], 'label': int32 [n]}`.
+      length: Number of examples.
+      kept: All of them, where they are in memory already.
+    """
+    self._read = read
+    self._length = length
+    self._kept = kept
+    self._lock = threading.Lock()
+
+  def __len__(self) -> int:
+    return self._length
+
+  def fetch(self, indices: Any) -> Examples:
+    """Reads the examples at these positions.
+
+    Args:
+      indices: Integers `[n]` within `0..len(source) - 1`, in any order,
+        repeated as often as wanted.
+
+    Returns:
+      `{'image': uint8 [n, h, w, c], 'label': int32 [n]}`.
+
+    Raises:
+      ValueError: if `indices` is not a vector of integers within range.
+      DataError: if the images differ in size.
+    """
+    indices = self._checked(indices)
+    if self._kept is None:
+      return self._read(indices)
+    return _at(self._kept, indices)
+
+  def arrays(self) -> Examples:
+    """Reads everything, once: later calls return the same read-only arrays.
+
+    After it `fetch` and `take` no longer decode anything.
+
+    Returns:
+      `{'image': uint8 [n, h, w, c], 'label': int32 [n]}` of all examples.
+
+    Raises:
+      DataError: if the images differ in size.
+    """
+    with self._lock:
+      if self._kept is None:
+        self._kept = _read_only(self._read(np.arange(self._length)))
+      return dict(self._kept)
+
+  def take(self, indices: Any) -> 'Source':
+    """Views the examples at these positions as a source of its own.
+
+    Args:
+      indices: Integers `[n]` within `0..len(source) - 1`.
+
+    Returns:
+      A source of `n` examples; nothing is read yet.
+
+    Raises:
+      ValueError: if `indices` is not a vector of integers within range.
+    """
+    indices = self._checked(indices).copy()
+    return Source(lambda places: self.fetch(indices[places]), len(indices))
+
+  def _checked(self, indices: Any) -> np.ndarray:
+    indices = np.asarray(indices)
+    if indices.size == 0:
+      indices = indices.astype(np.int64)
+    if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+      raise ValueError(
+        'indices must be a vector of integers, got'
+        f' {indices.dtype} of shape {indices.shape}.'
+      )
+    # NumPy would take a negative index for one counted from the end.
+    wrong = indices[(indices < 0) | (indices >= self._length)]
+    if wrong.size:
+      raise ValueError(
+        f'indices must be within 0..{self._length - 1}, got {wrong[0]}.'
+      )
+    return indices
+
+
+def from_arrays(image: Any, label: Any) -> Source:
+  """Views arrays in memory as a source.
+
+  Args:
+    image: uint8 `[n, h, w, c]`, or `[n, h, w]` for a single channel.
+    label: Integers `[n]`, from 0.
+
+  Returns:
+    A source over the same memory: uint8 images are not copied.
+
+  Raises:
+    DataError: if the types or shapes are others, or a label is negative.
+  """
+  image, label = np.asarray(image), np.asarray(label)
+  if image.dtype != np.uint8 or image.ndim not in (3, 4):
+    raise DataError(
+      'image must be uint8 [n, h, w, c] or [n, h, w], got'
+      f' {image.dtype} of shape {image.shape}.'
+    )
+  if not np.issubdtype(label.dtype, np.integer) or label.ndim != 1:
+    raise DataError(
+      'label must be a vector of integers, got'
+      f' {label.dtype} of shape {label.shape}.'
+    )
+  if len(label) != len(image):
+    raise DataError(
+      f'label must be as long as image, got {len(label)} for {len(image)}.'
+    )
+  if label.size and label.min() < 0:
+    raise DataError(f'label must be 0 or more, got {label.min()}.')
+  image = image if image.ndim == 4 else image[..., None]
+  kept = _read_only({'image': image, 'label': label.astype(np.int32)})
+  return Source(lambda indices: _at(kept, indices), len(image), kept)
+
+
+def _at(examples: Examples, indices: np.ndarray) -> Examples:
+  return {name: values[indices] for name, values in examples.items()}
+
+
+def _read_only(examples: Examples) -> Examples:
+  views = {name: values.view() for name, values in examples.items()}
+  for values in views.values():
+    values.flags.writeable = False
+  return views

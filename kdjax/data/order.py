@@ -1,0 +1,110 @@
+"""Which examples are seen, and when."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def epoch_order(
+  key: jax.Array, examples: int, batch_size: int
+) -> tuple[jax.Array, jax.Array]:
+  """Shuffles an epoch and divides it into full batches.
+
+  The last batch is filled up with further examples from the beginning of the
+  permutation. They weigh nothing, yet are real images, so that batch statistics
+  stay meaningful. The others of that batch weigh correspondingly more: the mean
+  of `loss * weight` over a global batch is the mean over its real examples.
+
+  The same inside and outside `jax.jit`, on every backend.
+
+  Args:
+    key: A new one for every epoch.
+    examples: Number of examples, positive. Static.
+    batch_size: Of the global batch, positive. Static.
+
+  Returns:
+    `(indices, weight)`, both `[steps, batch_size]`: int32 and float32, with
+    `steps = ceil(examples / batch_size)`. `weight` has mean 1 in every batch,
+    and each example has a positive weight exactly once.
+
+  Raises:
+    ValueError: if `examples` or `batch_size` is not positive.
+  """
+  positions = _positions(examples, batch_size)
+  permutation = jax.random.permutation(key, examples).astype(jnp.int32)
+  real = (positions < examples).astype(np.float32)
+  weight = real / real.mean(axis=1, keepdims=True)
+  return permutation[positions % examples], jnp.asarray(weight)
+
+
+def sequential_order(
+  examples: int, batch_size: int
+) -> tuple[jax.Array, jax.Array]:
+  """Goes through all examples in order, for evaluation.
+
+  Unlike in `epoch_order` the weight is 1 or 0: sums of `value * weight` over
+  all batches, divided by the sum of the weights, are exact means.
+
+  Args:
+    examples: Number of examples, positive.
+    batch_size: Of the global batch, positive.
+
+  Returns:
+    `(indices, weight)`, both `[steps, batch_size]`: int32 and float32. The last
+    batch is filled up from the beginning with weight 0.
+
+  Raises:
+    ValueError: if `examples` or `batch_size` is not positive.
+  """
+  positions = _positions(examples, batch_size)
+  real = (positions < examples).astype(np.float32)
+  return jnp.asarray(positions % examples), jnp.asarray(real)
+
+
+def transfer_subset(seed: int, labels: Any, examples: int) -> np.ndarray:
+  """Draws a transfer set with as equal a number of each class as possible.
+
+  A class with too few examples gives all it has. The draw for fewer examples is
+  a subset of the draw for more, with the same seed and labels.
+
+  Args:
+    seed: Of the draw, `0..2**32 - 1`.
+    labels: Classes of the examples to draw from, integers `[n]`.
+    examples: How many to draw, at most `n`; 0 means all.
+
+  Returns:
+    Positions in `labels`, ascending, int64 `[examples]`.
+
+  Raises:
+    ValueError: if `examples` is negative or more than there are.
+  """
+  labels = np.asarray(labels)
+  available = len(labels)
+  if not 0 <= examples <= available:
+    raise ValueError(
+      f'examples must be within 0..{available} (0 means all), got {examples}.'
+    )
+  if examples == 0:
+    return np.arange(available)
+  # RandomState's stream is frozen: the same set with every version of NumPy.
+  shuffled = np.random.RandomState(seed).permutation(available)
+  rank = np.empty(available, np.int64)
+  for label in np.unique(labels):
+    members = shuffled[labels[shuffled] == label]
+    rank[members] = np.arange(len(members))
+  # First the first of every class, then the second of every class, ...
+  turns = shuffled[np.argsort(rank[shuffled], kind='stable')]
+  return np.sort(turns[:examples])
+
+
+def _positions(examples: int, batch_size: int) -> np.ndarray:
+  """Numbers the places of an epoch: `[steps, batch_size]`."""
+  for name, value in (('examples', examples), ('batch_size', batch_size)):
+    if value < 1:
+      raise ValueError(f'{name} must be positive, got {value}.')
+  steps = -(-examples // batch_size)
+  return np.arange(steps * batch_size, dtype=np.int32).reshape(
+    steps, batch_size
+  )

@@ -1,0 +1,5 @@
+"""What a trained network costs, and what it takes to ship it."""
+
+from kdjax.deploy.cost import Cost, measure
+
+__all__ = ['Cost', 'measure']

@@ -1,0 +1,1 @@
+"""What the teacher computes inside: losses on hidden features."""

@@ -1,0 +1,1 @@
+"""How the teacher arranges examples: losses that couple the batch."""

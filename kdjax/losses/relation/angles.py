@@ -1,0 +1,88 @@
+"""Relational angles: the student keeps the angles of the teacher's triples."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from kdjax.losses import numerics
+
+
+def relational_angle_loss(
+  student: chex.Array,
+  teacher: chex.Array,
+  *,
+  mask: chex.Array | None = None,
+) -> jax.Array:
+  """Difference between the angles of all triples of examples (RKD-A).
+
+  `mean_ijk huber(cos(s_i s_j s_k) - cos(t_i t_j t_k))` over all `batch**3`
+  triples with vertex `j`, where `huber` is the smooth L1 loss with delta 1.
+  Triples in which the vertex coincides with another corner count as cosine 0.
+  Couples the examples of the batch.
+
+  The cosines come from the centred Gram matrix `G`,
+  `(G_ik - G_ij - G_jk + G_jj) / (d_ij d_jk)`, one vertex at a time and again
+  in the backward pass: time `O(N^3 + N^2 D)`, memory `O(N^2 + N D)`. (The
+  usual form holds an `N x N x D` tensor of unit differences and `N^3` angles.)
+
+  Args:
+    student: Embeddings, shape `[batch, student_dim]`.
+    teacher: Embeddings, shape `[batch, teacher_dim]`.
+    mask: Shape `[batch]`, zero for padding, or None. Padding rows are as if
+      absent.
+
+  Returns:
+    A scalar, float32 at least; 0 for one example. Invariant to rotation,
+    translation and scale of either set of embeddings.
+
+  Raises:
+    AssertionError: if the batch sizes differ, the rank is not 2 or the dtypes
+      are not floating.
+
+  References:
+    Park et al., `Relational Knowledge Distillation
+    <https://arxiv.org/abs/1904.05068>`_, 2019, equations 9 to 12.
+  """
+  chex.assert_rank([student, teacher], 2)
+  chex.assert_equal_shape_prefix([student, teacher], 1)
+  chex.assert_type([student, teacher], float)
+  valid = numerics.valid_rows(student, mask)
+  student_gram, student_inverse = _gram_and_inverse_distances(student, valid)
+  teacher_gram, teacher_inverse = _gram_and_inverse_distances(teacher, valid)
+  pairs = valid[:, None] & valid[None, :]
+
+  @jax.checkpoint  # Store nothing of a vertex: N of them would be N^3.
+  def add_vertex(total, vertex):
+    difference = optax.losses.huber_loss(
+      _cosines(student_gram, student_inverse, vertex),
+      _cosines(teacher_gram, teacher_inverse, vertex),
+    )
+    at_vertex = jnp.sum(jnp.where(pairs, difference, 0))
+    return total + jnp.where(valid[vertex], at_vertex, 0), None
+
+  dtype = jnp.result_type(student_gram, teacher_gram)
+  total, _ = jax.lax.scan(
+    add_vertex, jnp.zeros((), dtype), jnp.arange(student.shape[0])
+  )
+  count = jnp.maximum(jnp.sum(valid), 1).astype(dtype)
+  return total / count**3
+
+
+def _gram_and_inverse_distances(
+  x: chex.Array, valid: chex.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Centred Gram matrix, and 1 / distance with 0 for coincident rows."""
+  x = numerics.centred(numerics.at_least_float32(x), valid)
+  gram = numerics.gram(x)
+  distances = numerics.safe_sqrt(numerics.squared_distances(gram))
+  return gram, numerics.safe_divide(jnp.ones_like(distances), distances)
+
+
+def _cosines(
+  gram: chex.Array, inverse: chex.Array, vertex: chex.Numeric
+) -> jax.Array:
+  """Cosines of the angles (i, vertex, k), shape `[batch, batch]`."""
+  row = gram[vertex]
+  products = gram - row[:, None] - row[None, :] + row[vertex]
+  return products * inverse[vertex][:, None] * inverse[vertex][None, :]

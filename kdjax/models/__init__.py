@@ -1,0 +1,27 @@
+"""Networks, and `Model`, the one view of any network.
+
+`create('resnet20', classes=10)` makes one of the networks here, and
+`from_linen`, `from_nnx` and `from_function` make a `Model` of any other.
+"""
+
+from kdjax.models.adapters import from_function, from_linen, from_nnx
+from kdjax.models.convnet import ConvNet
+from kdjax.models.mlp import MLP
+from kdjax.models.model import Model, ModelVariables, middle_stage, taps
+from kdjax.models.resnet import ResNet
+from kdjax.models.zoo import create, names
+
+__all__ = [
+  'MLP',
+  'ConvNet',
+  'Model',
+  'ModelVariables',
+  'ResNet',
+  'create',
+  'from_function',
+  'from_linen',
+  'from_nnx',
+  'middle_stage',
+  'names',
+  'taps',
+]

@@ -1,0 +1,81 @@
+"""The layers that the convolutional networks here have in common."""
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+
+class ConvNorm(nn.Module):
+  """Convolution without bias, then batch normalisation.
+
+  Kernels are drawn as by He et al., `Delving Deep into Rectifiers
+  <https://arxiv.org/abs/1502.01852>`_, 2015, from the normal distribution that
+  keeps the variance of gradients. Statistics decay by 0.9; the running variance
+  is the biased one, where PyTorch keeps the unbiased.
+
+  Attributes:
+    width: Number of output channels.
+    kernel: Side of the kernel, odd.
+    stride: Of the convolution.
+    dtype: Of the computation; parameters and statistics are float32.
+    axis_name: Mapped axis over which training statistics are averaged.
+  """
+
+  width: int
+  kernel: int = 3
+  stride: int = 1
+  dtype: chex.ArrayDType = jnp.float32
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, x: chex.Array, train: bool = False) -> jax.Array:
+    """Maps `[batch, h, w, c]` to `[batch, h / stride, w / stride, width]`."""
+    # With stride 2, 'SAME' would pad the far side only, unlike PyTorch.
+    border = (self.kernel // 2, self.kernel // 2)
+    x = nn.Conv(
+      self.width,
+      (self.kernel, self.kernel),
+      strides=self.stride,
+      padding=(border, border),
+      use_bias=False,
+      dtype=self.dtype,
+      kernel_init=nn.initializers.variance_scaling(2.0, 'fan_out', 'normal'),
+      name='conv',
+    )(x)
+    # Linen normalises in float32 whatever the dtype; under strict promotion it
+    # must be given float32.
+    x = nn.BatchNorm(
+      use_running_average=not train,
+      momentum=0.9,
+      epsilon=1e-5,
+      axis_name=self.axis_name,
+      name='norm',
+    )(x.astype(jnp.float32))
+    return x.astype(self.dtype)
+
+
+class ConvStage(nn.Module):
+  """3x3 convolutions, each with batch norm and ReLU; sows `preactivation`.
+
+  Attributes:
+    width: Number of channels of every convolution.
+    convolutions: How many there are.
+    dtype: Of the computation; parameters and statistics are float32.
+    axis_name: Mapped axis over which training statistics are averaged.
+  """
+
+  width: int
+  convolutions: int
+  dtype: chex.ArrayDType = jnp.float32
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, x: chex.Array, train: bool = False) -> jax.Array:
+    """Maps `[batch, h, w, channels]` to `[batch, h, w, width]`."""
+    settings = {'dtype': self.dtype, 'axis_name': self.axis_name}
+    for i in range(1, self.convolutions + 1):
+      total = ConvNorm(self.width, **settings, name=f'layer{i}')(x, train)
+      x = nn.relu(total)
+    self.sow('intermediates', 'preactivation', total)
+    return x

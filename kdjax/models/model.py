@@ -1,0 +1,118 @@
+"""`Model`, the one view kdjax has of any network, and what can be asked of it.
+
+Every network becomes two pure functions whose outputs are named. `logits` is
+the network's answer; every other output is a *tap*, a value computed on the
+way, named by its path ('stage2', 'stage2/preactivation', 'embedding'). All
+taps are always returned: those that nobody reads are dead code under `jax.jit`
+and cost nothing. So jit what reads the outputs, not `apply` alone, which would
+have to hand over every one.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+Outputs = dict[str, jax.Array]
+
+
+class ModelVariables(NamedTuple):
+  """What a network owns.
+
+  Attributes:
+    params: Pytree of arrays that gradient descent trains.
+    state: Pytree of arrays that the forward pass updates (batch statistics);
+      `{}` where there are none.
+  """
+
+  params: chex.ArrayTree
+  state: chex.ArrayTree
+
+
+class Model(NamedTuple):
+  """A network as two pure functions.
+
+  Attributes:
+    init: `(key, inputs) -> ModelVariables`. Needs only the shape and dtype of
+      `inputs`, `[batch, height, width, channels]`; may be jitted.
+    apply: `(variables, inputs, *, train=False, key=None) -> (outputs, state)`.
+      `outputs['logits']` is `[batch, classes]`, the other entries are taps.
+      `train=True` uses the batch's own statistics and dropout (drawn from
+      `key`) and returns the new state; `train=False` returns `state` as it is.
+  """
+
+  init: Callable[[chex.PRNGKey, chex.Array], ModelVariables]
+  apply: Callable[..., tuple[Outputs, chex.ArrayTree]]
+
+
+def taps(
+  model: Model, inputs_shape: Sequence[int]
+) -> dict[str, tuple[int, ...]]:
+  """Shapes of everything a model returns, found without computing anything.
+
+  Args:
+    model: The model to ask.
+    inputs_shape: Shape of float32 inputs, `(batch, height, width, channels)`.
+
+  Returns:
+    Shape of every output by name, `'logits'` included.
+  """
+
+  def forward(inputs: jax.Array) -> Outputs:
+    variables = model.init(jax.random.key(0), inputs)
+    return model.apply(variables, inputs)[0]
+
+  inputs = jax.ShapeDtypeStruct(tuple(inputs_shape), jnp.float32)
+  outputs = jax.eval_shape(forward, inputs)
+  return {name: output.shape for name, output in outputs.items()}
+
+
+def middle_stage(names: Iterable[str]) -> str:
+  """The tap halfway through a network, where FitNets puts hint and guided.
+
+  Args:
+    names: Names of outputs, for instance `taps(model, shape)` or the outputs
+      themselves. Those of the form `stageN` are considered.
+
+  Returns:
+    The `ceil(n / 2)`-th of the `n` stages, counted from one.
+
+  Raises:
+    ValueError: if no name has the form `stageN`.
+
+  References:
+    Romero et al., `FitNets: Hints for Thin Deep Nets
+    <https://arxiv.org/abs/1412.6550>`_, 2015, section 3.1.
+  """
+  names = list(names)
+  stages = [name for name in names if re.fullmatch(r'stage\d+', name)]
+  if not stages:
+    raise ValueError(f"names must hold a 'stageN', got {names}.")
+  stages.sort(key=lambda name: int(name.removeprefix('stage')))
+  return stages[(len(stages) - 1) // 2]
+
+
+def merge_outputs(taps: Outputs, result: Any) -> Outputs:
+  """Joins the taps of a network with what it returned.
+
+  Args:
+    taps: Taps by name.
+    result: Logits, or a dict of arrays that holds `'logits'`.
+
+  Returns:
+    The taps and the result in one dict; the result's names win.
+
+  Raises:
+    ValueError: if the result is neither an array nor a dict with `'logits'`.
+  """
+  if isinstance(result, jax.Array):
+    result = {'logits': result}
+  if not isinstance(result, dict) or 'logits' not in result:
+    found = sorted(result) if isinstance(result, dict) else type(result)
+    raise ValueError(
+      f"network must return an array or a dict with 'logits', got {found}."
+    )
+  return {**taps, **result}

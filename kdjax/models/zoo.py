@@ -1,0 +1,84 @@
+"""The networks of this room by name, for command lines."""
+
+import chex
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kdjax.models.adapters import from_linen
+from kdjax.models.convnet import ConvNet
+from kdjax.models.mlp import MLP
+from kdjax.models.model import Model
+from kdjax.models.resnet import ResNet
+
+
+def create(
+  name: str,
+  *,
+  classes: int,
+  dtype: chex.ArrayDType = jnp.float32,
+  axis_name: str | None = None,
+) -> Model:
+  """Makes one of the networks listed by `names`.
+
+  Args:
+    name: Which one.
+    classes: Number of logits.
+    dtype: Of the computation; parameters, statistics and logits are float32.
+    axis_name: Mapped axis over which batch norm averages its statistics when
+      training; without one each device normalises its own examples.
+
+  Returns:
+    The model.
+
+  Raises:
+    ValueError: if there is no such network, or no class.
+  """
+  if name not in _FACTORIES:
+    raise ValueError(f'name must be one of {", ".join(names())}, got {name!r}.')
+  if classes < 1:
+    raise ValueError(f'classes must be positive, got {classes}.')
+  return from_linen(_FACTORIES[name](classes, dtype, axis_name))
+
+
+def names() -> tuple[str, ...]:
+  """Names that `create` knows, in the order of a table."""
+  return tuple(_FACTORIES)
+
+
+def _mlp(*features: int):
+  def make(classes, dtype, axis_name) -> nn.Module:
+    del axis_name  # has no batch norm
+    return MLP(features, classes, dtype=dtype)
+
+  return make
+
+
+def _convnet(widths: tuple[int, ...], convolutions: tuple[int, ...]):
+  def make(classes, dtype, axis_name) -> nn.Module:
+    return ConvNet(
+      widths, convolutions, classes, dtype=dtype, axis_name=axis_name
+    )
+
+  return make
+
+
+def _resnet(depth: int):
+  def make(classes, dtype, axis_name) -> nn.Module:
+    return ResNet(depth, classes, dtype=dtype, axis_name=axis_name)
+
+  return make
+
+
+_FACTORIES = {
+  'mlp_teacher': _mlp(512, 512),
+  'mlp_student': _mlp(16),
+  'cnn_teacher': _convnet((64, 128, 256), (2, 2, 2)),
+  'cnn_student': _convnet((16, 48, 96), (1, 1, 1)),
+  'resnet8': _resnet(8),
+  'resnet14': _resnet(14),
+  'resnet20': _resnet(20),
+  'resnet32': _resnet(32),
+  'resnet44': _resnet(44),
+  'resnet56': _resnet(56),
+  'resnet110': _resnet(110),
+}

@@ -1,0 +1,184 @@
+"""The whole experiment: a teacher, a student from scratch, one distilled."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+
+from kdjax import data, transforms
+from kdjax.recipes.methods import Stage
+from kdjax.recipes.networks import (
+  Network,
+  first_network,
+  make_model,
+  reused_teacher,
+)
+from kdjax.recipes.run import Context, Experiment, Observer, Run
+from kdjax.recipes.settings import Settings
+from kdjax.recipes.training_run import Trained, train
+from kdjax.training import loop
+
+
+class Distilled(NamedTuple):
+  """What a distillation found.
+
+  Attributes:
+    experiment: What was asked for.
+    teacher: The teacher.
+    student: The first distilled student.
+    scratch: The students trained from labels, or None.
+    distilled: The students trained by the method; steps and seconds of all
+      its stages.
+  """
+
+  experiment: Experiment
+  teacher: Network
+  student: Network
+  scratch: Trained | None
+  distilled: Trained
+
+
+def train_teacher(
+  experiment: Experiment,
+  workdir: str | pathlib.Path,
+  observer: Observer,
+  stop: loop.StopSignal | None = None,
+) -> Network:
+  """Trains only the teacher, on all training examples, from labels.
+
+  Args:
+    experiment: From `prepare`.
+    workdir: Where the model and its checkpoints go; a run that stopped there
+      is continued.
+    observer: Is told of every epoch.
+    stop: Ends the run early, or None.
+
+  Raises:
+    DivergenceError: if the loss stops being finite.
+    Interrupted: if a signal asked to stop.
+  """
+  context = Context(
+    experiment.settings,
+    experiment.dataset,
+    pathlib.Path(workdir),
+    observer,
+    stop,
+  )
+  return _train_teacher(context)
+
+
+def _train_teacher(context: Context) -> Network:
+  """Trains the teacher on all training examples, from labels."""
+  settings = context.settings
+  name = str(settings.teacher)
+  teacher_key, _ = _keys(settings)
+  model = make_model(settings, context.dataset, name)
+  trained = train(
+    context,
+    Run(
+      name='teacher',
+      architecture=name,
+      model=model,
+      loss=transforms.weighted_sum(labels=(1.0, transforms.labels())),
+      source=context.dataset.train,
+      key=teacher_key,
+      epochs=settings.teacher_epochs or 0,
+      seeds=(settings.data_seed,),
+    ),
+  )
+  return first_network(name, model, trained)
+
+
+def distill(
+  experiment: Experiment,
+  workdir: str | pathlib.Path,
+  observer: Observer,
+  stop: loop.StopSignal | None = None,
+) -> Distilled:
+  """Runs the whole experiment: teacher, student from scratch, distilled.
+
+  The student from scratch starts from the same parameters as the distilled
+  one, sees the same examples in the same order for as many epochs, and is
+  evaluated in the same way, after the last epoch.
+
+  Args:
+    experiment: From `prepare`.
+    workdir: Where models and checkpoints go; an experiment that stopped there
+      is continued.
+    observer: Is told of every epoch.
+    stop: Ends the run early, or None.
+
+  Raises:
+    SettingsError: if `teacher_checkpoint` is not the teacher.
+    DivergenceError: if a loss stops being finite.
+    Interrupted: if a signal asked to stop.
+  """
+  settings, dataset, stages = experiment
+  context = Context(settings, dataset, pathlib.Path(workdir), observer, stop)
+  if settings.teacher_checkpoint:
+    teacher = reused_teacher(context)
+  else:
+    teacher = _train_teacher(context)
+  scratch = _train_scratch(context) if settings.scratch else None
+  distilled = _train_stages(context, teacher, stages)
+  name = str(settings.student)
+  model = make_model(settings, dataset, name)
+  student = first_network(name, model, distilled)
+  return Distilled(experiment, teacher, student, scratch, distilled)
+
+
+def _student_run(context: Context, **kwargs: Any) -> Run:
+  """A run of the students on the transfer set."""
+  settings = context.settings
+  _, student_key = _keys(settings)
+  labels = context.dataset.train.arrays()['label']
+  subset = data.transfer_subset(
+    settings.data_seed, labels, settings.transfer_examples or 0
+  )
+  name = str(settings.student)
+  return Run(
+    architecture=name,
+    model=make_model(settings, context.dataset, name),
+    source=context.dataset.train.take(subset),
+    key=student_key,
+    seeds=tuple(range(settings.seed, settings.seed + settings.seeds)),
+    **kwargs,
+  )
+
+
+def _train_scratch(context: Context) -> Trained:
+  loss = transforms.weighted_sum(labels=(1.0, transforms.labels()))
+  epochs = context.settings.epochs or 0
+  return train(
+    context, _student_run(context, name='scratch', loss=loss, epochs=epochs)
+  )
+
+
+def _train_stages(
+  context: Context, teacher: Network, stages: tuple[Stage, ...]
+) -> Trained:
+  """Trains through the stages, each from where the one before it ended."""
+  offset, steps, seconds, start = 0, 0, 0.0, None
+  for stage in stages:
+    trained = train(
+      context,
+      _student_run(
+        context,
+        name=stage.name,
+        loss=stage.loss,
+        epochs=stage.epochs,
+        epoch_offset=offset,
+        teacher=teacher.model,
+        teacher_variables=teacher.variables,
+        start=start,
+        freeze_unreached=stage.freeze_unreached,
+      ),
+    )
+    offset, start = offset + stage.epochs, trained.variables
+    steps, seconds = steps + trained.steps, seconds + trained.seconds
+  return trained._replace(steps=steps, seconds=seconds)
+
+
+def _keys(settings: Settings) -> jax.Array:
+  """Keys of the teacher's and of the students' data."""
+  return jax.random.split(jax.random.key(settings.data_seed))

@@ -1,0 +1,128 @@
+"""Networks with trained variables: made, loaded, evaluated."""
+
+import pathlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kdjax import checkpoint, data, models
+from kdjax.models import Model, ModelVariables
+from kdjax.recipes import programs
+from kdjax.recipes.errors import SettingsError
+from kdjax.recipes.run import Context
+from kdjax.recipes.settings import Settings
+from kdjax.recipes.training_run import Trained, describe
+from kdjax.training import AXIS
+
+
+class Network(NamedTuple):
+  """A network and one trained set of its variables.
+
+  Attributes:
+    name: Of the architecture.
+    model: The network.
+    variables: Of one model, not stacked.
+    accuracy: Fraction of the test set.
+  """
+
+  name: str
+  model: Model
+  variables: ModelVariables
+  accuracy: float
+
+
+def make_model(settings: Settings, dataset: data.Dataset, name: str) -> Model:
+  """One of the shipped networks, as the settings want it."""
+  return models.create(
+    name,
+    classes=dataset.classes,
+    dtype=jnp.dtype(settings.precision),
+    axis_name=AXIS if settings.sync_batch_norm else None,
+  )
+
+
+def load_variables(
+  settings: Settings,
+  dataset: data.Dataset,
+  directory: str | pathlib.Path,
+  name: str,
+) -> ModelVariables:
+  """The models that a run has saved, stacked.
+
+  Args:
+    settings: Of the models; only the precision of the computation matters.
+    dataset: What the models must fit.
+    directory: `workdir/teacher`, `workdir/distilled`, ...
+    name: The architecture that is wanted.
+
+  Raises:
+    CheckpointError: if there is no model, or it has another architecture,
+      other classes or another image shape.
+  """
+  note = checkpoint.read_note(directory)
+  wanted = {
+    'model': name,
+    'classes': dataset.classes,
+    'image_shape': list(dataset.image_shape),
+  }
+  for key, value in wanted.items():
+    if note.get(key) != value:
+      raise checkpoint.CheckpointError(
+        f'{str(directory)!r} holds another network: its {key} is '
+        f'{note.get(key)!r}, not {value!r}'
+      )
+  model = make_model(settings, dataset, name)
+  image = programs.image_batch(dataset)
+  template = jax.eval_shape(model.init, jax.random.key(0), image)
+  count = len(note['seeds'])
+  return checkpoint.restore(
+    directory,
+    jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), template
+    ),
+  )
+
+
+def check_teacher_checkpoint(
+  settings: Settings, dataset: data.Dataset
+) -> ModelVariables:
+  """The first model in `teacher_checkpoint`, stacked.
+
+  Raises:
+    SettingsError: if it is not a `settings.teacher` for these data.
+  """
+  directory = pathlib.Path(str(settings.teacher_checkpoint))
+  if (directory / 'teacher').is_dir():  # the workdir of a whole experiment
+    directory = directory / 'teacher'
+  name = str(settings.teacher)
+  try:
+    stacked = load_variables(settings, dataset, directory, name)
+  except checkpoint.CheckpointError as error:
+    raise SettingsError(
+      'teacher_checkpoint', settings.teacher_checkpoint, str(error)
+    ) from error
+  return jax.tree.map(lambda x: x[:1], stacked)
+
+
+def reused_teacher(context: Context) -> Network:
+  """The teacher of `teacher_checkpoint`, saved beside the students too."""
+  settings, dataset = context.settings, context.dataset
+  name = str(settings.teacher)
+  stacked = check_teacher_checkpoint(settings, dataset)
+  model = make_model(settings, dataset, name)
+  accuracy = programs.evaluate_models(context, model, stacked)['accuracy']
+  note = describe(context, name, (settings.data_seed,), accuracy)
+  checkpoint.save(context.workdir / 'teacher', 0, stacked, note)
+  return Network(name, model, _first(stacked), float(accuracy[0]))
+
+
+def first_network(name: str, model: Model, trained: Trained) -> Network:
+  """The first of the models that a run has trained."""
+  return Network(
+    name, model, _first(trained.variables), float(trained.accuracy[0])
+  )
+
+
+def _first(stacked: ModelVariables) -> ModelVariables:
+  return jax.tree.map(lambda x: x[0], stacked)

@@ -1,0 +1,139 @@
+"""The programs of a run: its states, its epoch, its evaluation."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from kdjax import data, training
+from kdjax.models import Model, ModelVariables
+from kdjax.recipes.run import Context, Run
+
+# Larger training sets are streamed: they would crowd the device's memory.
+_LARGEST_RESIDENT_BYTES = 4 * 2**30
+_EVALUATION_BATCH = 512
+
+
+def image_batch(
+  dataset: data.Dataset, examples: int = 2
+) -> jax.ShapeDtypeStruct:
+  """Shape of a batch of images, for `init` and `jax.eval_shape`."""
+  shape = (examples, *dataset.image_shape)
+  return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def optimizer_of(context: Context, run: Run) -> optax.GradientTransformation:
+  settings = context.settings
+  steps_per_epoch = math.ceil(len(run.source) / settings.batch_size)
+  optimizer = training.make_optimizer(
+    settings.optimizer,
+    training.make_schedule(
+      settings.schedule, settings.learning_rate, run.epochs * steps_per_epoch
+    ),
+    weight_decay=settings.weight_decay,
+    clip_norm=settings.clip_norm,
+  )
+  if run.freeze_unreached:
+    return training.freeze_unreached(optimizer)
+  return optimizer
+
+
+def initial_states(
+  context: Context, run: Run, optimizer: optax.GradientTransformation
+) -> training.TrainState:
+  image = image_batch(context.dataset)
+  teacher_outputs = {}
+  if run.teacher is not None:
+    teacher_outputs, _ = jax.eval_shape(
+      run.teacher.apply, run.teacher_variables, image
+    )
+  states = training.init_students(
+    run.seeds, run.model, run.loss, optimizer, image, teacher_outputs
+  )
+  return states if run.start is None else states._replace(model=run.start)
+
+
+def over_students(stacked: ModelVariables) -> Callable:
+  """How to run several students in one program.
+
+  A vmapped convolution with one kernel per student is a grouped convolution,
+  which has no fast kernel.
+  """
+  convolutional = any(leaf.ndim == 5 for leaf in jax.tree.leaves(stacked))
+  return training.unrolled if convolutional else training.vmapped
+
+
+def _normalise(context: Context, images: jax.Array) -> jax.Array:
+  return data.normalise(images, context.dataset.mean, context.dataset.std)
+
+
+def epoch_program(
+  context: Context,
+  run: Run,
+  optimizer: optax.GradientTransformation,
+  over_students: Callable,
+) -> training.Epoch:
+  augment = {
+    'none': data.identity,
+    'shift': data.shift,
+    'pad_crop_flip': data.pad_crop_flip,
+  }[context.settings.augmentation or 'none']
+  train_step = training.make_train_step(
+    run.model,
+    run.loss,
+    optimizer,
+    teacher=run.teacher,
+    axis_name=training.AXIS,
+    over_students=over_students,
+  )
+  size = len(run.source) * math.prod(context.dataset.image_shape)
+  stream = context.settings.stream or size > _LARGEST_RESIDENT_BYTES
+  make = training.streaming_epoch if stream else training.resident_epoch
+  return make(
+    train_step,
+    run.teacher_variables,
+    run.source,
+    lambda keys, images: _normalise(context, augment(keys, images)),
+    key=run.key,
+    batch_size=context.settings.batch_size,
+  )
+
+
+def evaluation(
+  context: Context, model: Model, over_students: Callable
+) -> training.Evaluation:
+  stream = context.settings.stream
+  make = (
+    training.streaming_evaluation if stream else training.resident_evaluation
+  )
+  eval_step = training.make_eval_step(model, axis_name=training.AXIS)
+  return make(
+    over_students(eval_step),
+    context.dataset.test,
+    lambda images: _normalise(context, images),
+    batch_size=_EVALUATION_BATCH,
+  )
+
+
+def epoch_means(
+  metrics: dict[str, np.ndarray], examples: int, batch_size: int
+) -> dict[str, np.ndarray]:
+  """Means over an epoch's examples: the last batch may hold fewer."""
+  steps = len(metrics['loss'])
+  counts = np.full(steps, batch_size)
+  counts[-1] = examples - (steps - 1) * batch_size
+  return {
+    name: np.average(np.float64(values), axis=0, weights=counts)
+    for name, values in metrics.items()
+  }
+
+
+def evaluate_models(
+  context: Context, model: Model, variables: ModelVariables
+) -> dict[str, np.ndarray]:
+  """`accuracy` and `loss` on the test set of stacked models, `[models]`."""
+  run = evaluation(context, model, over_students(variables))
+  return run(training.replicate(variables))

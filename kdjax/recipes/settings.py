@@ -1,0 +1,238 @@
+"""Everything that decides the result of an experiment."""
+
+import dataclasses
+from typing import Any
+
+from kdjax import models
+from kdjax.recipes import methods
+from kdjax.recipes.errors import SettingsError
+from kdjax.training import optimizers
+
+PRECISIONS = ('float32', 'bfloat16')
+AUGMENTATIONS = ('none', 'shift', 'pad_crop_flip')
+
+_POSITIVE = ('temperature', 'learning_rate')
+_NOT_NEGATIVE = (
+  'hint_weight',
+  'distance_weight',
+  'angle_weight',
+  'weight_decay',
+  'clip_norm',
+  'transfer_examples',
+)
+_COUNTS = (
+  'batch_size',
+  'epochs',
+  'teacher_epochs',
+  'hint_epochs',
+  'seeds',
+  'checkpoint_every',
+)
+
+# Without a number of epochs a run is as long as this many steps.
+_DEFAULT_STEPS = 1500
+
+# What the small default data set wants, and what CIFAR-like ones want.
+_DIGITS = {
+  'teacher': 'mlp_teacher',
+  'student': 'mlp_student',
+  'transfer_examples': 120,
+  'augmentation': 'shift',
+}
+_IMAGES = {
+  'teacher': 'resnet20',
+  'student': 'resnet8',
+  'transfer_examples': 0,
+  'augmentation': 'pad_crop_flip',
+}
+
+
+def _field(default: Any, doc: str) -> Any:
+  return dataclasses.field(default=default, metadata={'help': doc})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+  """The settings of a distillation; each field's `help` says what it is.
+
+  None stands for a default that depends on other settings; `resolved` fills
+  it in.
+  """
+
+  dataset: str = _field(
+    'digits', 'A TFDS data set with `image` and `label`, or digits.'
+  )
+  data_dir: str | None = _field(
+    None, 'Where TFDS keeps data sets. Default: TFDS_DATA_DIR.'
+  )
+  teacher: str | None = _field(
+    None,
+    f'One of {", ".join(models.names())}. Default: mlp_teacher for digits, '
+    'resnet20 otherwise.',
+  )
+  student: str | None = _field(
+    None, 'Likewise. Default: mlp_student for digits, resnet8 otherwise.'
+  )
+  teacher_checkpoint: str | None = _field(
+    None, 'Directory of a trained teacher, instead of training one.'
+  )
+  method: str = _field(
+    'kd', f'One or several of {", ".join(methods.NAMES)}, with commas.'
+  )
+  temperature: float = _field(4.0, 'Softens the soft targets; above 0.')
+  alpha: float = _field(
+    0.1, 'Weight of the labels, 0 to 1; soft targets get 1 - alpha.'
+  )
+  hint_student: str | None = _field(
+    None, "The student's guided layer, a tap. Default: its middle stage."
+  )
+  hint_teacher: str | None = _field(
+    None, "The teacher's hint layer, a tap. Default: its middle stage."
+  )
+  hint_weight: float | None = _field(
+    None, 'Weight of the hint. Default: 1 for fitnets, 100 for hint.'
+  )
+  hint_epochs: int | None = _field(
+    None,
+    "Epochs of fitnets' first stage, part of --epochs. Default: a quarter.",
+  )
+  distance_weight: float = _field(25.0, 'Weight of the relational distances.')
+  angle_weight: float = _field(50.0, 'Weight of the relational angles.')
+  transfer_examples: int | None = _field(
+    None,
+    'How many training examples the student sees, equally of every class; '
+    '0 for all. Default: 120 of digits, all of other data sets.',
+  )
+  augmentation: str | None = _field(
+    None,
+    f'One of {", ".join(AUGMENTATIONS)}. Default: shift for digits, '
+    'pad_crop_flip otherwise.',
+  )
+  batch_size: int = _field(64, 'Of the global batch; the devices divide it.')
+  epochs: int | None = _field(
+    None,
+    "Passes over the student's examples. Default: as many as make "
+    f'{_DEFAULT_STEPS} steps.',
+  )
+  teacher_epochs: int | None = _field(
+    None,
+    'Passes of the teacher over all examples. Default: --epochs if given, '
+    f'else as many as make {_DEFAULT_STEPS} steps.',
+  )
+  optimizer: str = _field('sgd', f'One of {", ".join(optimizers.OPTIMIZERS)}.')
+  learning_rate: float = _field(0.05, 'At the start; above 0.')
+  schedule: str = _field('cosine', f'One of {", ".join(optimizers.SCHEDULES)}.')
+  weight_decay: float = _field(5e-4, 'On all parameters; 0 or more.')
+  clip_norm: float = _field(0.0, 'Largest gradient norm; 0 for no clipping.')
+  seeds: int = _field(5, 'How many students, of seeds seed, seed + 1, ...')
+  seed: int = _field(0, "The first student's seed: its initialisation.")
+  data_seed: int = _field(
+    0,
+    'What all students share: the transfer set, the order and augmentation of '
+    'its examples, and the teacher.',
+  )
+  precision: str = _field(
+    'float32',
+    f'Of the networks, one of {", ".join(PRECISIONS)}; parameters and losses '
+    'are float32.',
+  )
+  sync_batch_norm: bool = _field(
+    False, 'Batch norm over the global batch, not per device.'
+  )
+  stream: bool = _field(
+    False, 'Feed batches from the host, for data too large for the devices.'
+  )
+  scratch: bool = _field(
+    True, 'Also train the same student from labels alone, to compare with.'
+  )
+  checkpoint_every: int | None = _field(
+    None, 'Epochs between checkpoints. Default: a tenth of the epochs.'
+  )
+
+  def __post_init__(self) -> None:
+    """Checks what needs no data; raises SettingsError."""
+    self._check_choices()
+    self._check_ranges()
+    methods.check_names(self.methods)
+
+  @property
+  def methods(self) -> tuple[str, ...]:
+    """The names in `method`."""
+    return tuple(name.strip() for name in self.method.split(','))
+
+  def _check_choices(self) -> None:
+    choices = {
+      'teacher': models.names(),
+      'student': models.names(),
+      'augmentation': AUGMENTATIONS,
+      'optimizer': optimizers.OPTIMIZERS,
+      'schedule': optimizers.SCHEDULES,
+      'precision': PRECISIONS,
+    }
+    for name, allowed in choices.items():
+      value = getattr(self, name)
+      if value is not None and value not in allowed:
+        raise SettingsError(name, value, f'must be one of {", ".join(allowed)}')
+
+  def _check_ranges(self) -> None:
+    finite = float('inf')
+    for names, good, allowed in (
+      (_POSITIVE, lambda x: 0 < x < finite, 'must be above 0 and finite'),
+      (('alpha',), lambda x: 0 <= x <= 1, 'must be within 0 and 1'),
+      (_NOT_NEGATIVE, lambda x: 0 <= x < finite, 'must be 0 or more, finite'),
+      (_COUNTS, lambda x: x >= 1, 'must be 1 or more'),
+      (
+        ('seed', 'data_seed'),
+        lambda x: 0 <= x < 2**32 - self.seeds,
+        'must be 0 or more, below 2**32 less the number of seeds',
+      ),
+    ):
+      for name in names:
+        value = getattr(self, name)
+        if value is not None and not good(value):
+          raise SettingsError(name, value, allowed)
+
+  def resolved(self, available: int) -> 'Settings':
+    """Fills in what depends on the data.
+
+    Args:
+      available: Number of training examples.
+
+    Raises:
+      SettingsError: if more transfer examples are wanted than there are, or
+        the hint stage leaves no epoch for the second.
+    """
+    defaults = _DIGITS if self.dataset == 'digits' else _IMAGES
+    filled = {
+      name: value
+      for name, value in defaults.items()
+      if getattr(self, name) is None
+    }
+    settings = dataclasses.replace(self, **filled)
+    wanted = settings.transfer_examples or available
+    if wanted > available:
+      raise SettingsError(
+        'transfer_examples', wanted, f'must be at most {available}'
+      )
+    epochs = self.epochs or _epochs(wanted, self.batch_size)
+    teacher_epochs = (
+      self.teacher_epochs or self.epochs or _epochs(available, self.batch_size)
+    )
+    hint_epochs = self.hint_epochs or max(1, epochs // 4)
+    if 'fitnets' in self.methods and hint_epochs >= epochs:
+      raise SettingsError(
+        'hint_epochs', hint_epochs, f'must be below epochs={epochs}'
+      )
+    return dataclasses.replace(
+      settings,
+      epochs=epochs,
+      teacher_epochs=teacher_epochs,
+      hint_epochs=hint_epochs,
+      transfer_examples=wanted,
+    )
+
+
+def _epochs(examples: int, batch_size: int) -> int:
+  """As many epochs as make the default number of steps."""
+  steps = -(-examples // batch_size)
+  return -(-_DEFAULT_STEPS // steps)

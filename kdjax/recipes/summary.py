@@ -1,0 +1,51 @@
+"""The numbers of a distillation, as `summary.json` holds them."""
+
+from typing import Any
+
+from kdjax import deploy, reports
+from kdjax.recipes.distillation import Distilled
+from kdjax.recipes.networks import Network
+from kdjax.training import parallel
+
+
+def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
+  """Collects what was found.
+
+  Args:
+    result: From `distill`.
+    seconds: How long the whole experiment took.
+
+  Returns:
+    JSON: `dataset, method, seeds, devices, seconds, steps_per_second, teacher,
+    student, scratch, distilled, gain`. Accuracies are fractions of the test
+    set after the last epoch, gains their differences. `steps_per_second`
+    counts the distilled students' steps over the time of their run,
+    compilation, evaluation and checkpoints included.
+  """
+  settings, dataset, _ = result.experiment
+  scratch, distilled = result.scratch, result.distilled
+  return {
+    'dataset': dataset.name,
+    'method': settings.method,
+    'seeds': list(range(settings.seed, settings.seed + settings.seeds)),
+    'devices': parallel.device_count(),
+    'seconds': seconds,
+    'steps_per_second': distilled.steps / distilled.seconds,
+    'teacher': {
+      **_describe(result, result.teacher),
+      'accuracy': result.teacher.accuracy,
+    },
+    'student': _describe(result, result.student),
+    'scratch': reports.accuracies(scratch.accuracy) if scratch else None,
+    'distilled': reports.accuracies(distilled.accuracy),
+    'gain': (
+      reports.gain(scratch.accuracy, distilled.accuracy) if scratch else None
+    ),
+  }
+
+
+def _describe(result: Distilled, network: Network) -> dict[str, Any]:
+  cost = deploy.measure(
+    network.model, network.variables, result.experiment.dataset.image_shape
+  )
+  return {'model': network.name, **cost._asdict()}

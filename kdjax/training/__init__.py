@@ -1,0 +1,43 @@
+"""States, pure train steps, and the programs that run them over devices."""
+
+from kdjax.training.epochs import Epoch, resident_epoch, streaming_epoch
+from kdjax.training.evaluation import (
+  Evaluation,
+  resident_evaluation,
+  streaming_evaluation,
+)
+from kdjax.training.loop import DivergenceError, Interrupted, StopSignal, fit
+from kdjax.training.optimizers import (
+  freeze_unreached,
+  make_optimizer,
+  make_schedule,
+)
+from kdjax.training.parallel import AXIS, replicate
+from kdjax.training.state import TrainState, init_state, init_students
+from kdjax.training.step import make_eval_step, make_train_step
+from kdjax.training.students import unrolled, vmapped
+
+__all__ = [
+  'AXIS',
+  'DivergenceError',
+  'Epoch',
+  'Evaluation',
+  'Interrupted',
+  'StopSignal',
+  'TrainState',
+  'fit',
+  'freeze_unreached',
+  'init_state',
+  'init_students',
+  'make_eval_step',
+  'make_optimizer',
+  'make_schedule',
+  'make_train_step',
+  'replicate',
+  'resident_epoch',
+  'resident_evaluation',
+  'streaming_epoch',
+  'streaming_evaluation',
+  'unrolled',
+  'vmapped',
+]

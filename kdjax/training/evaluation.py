@@ -1,0 +1,100 @@
+"""Accuracy and cross-entropy on a whole data set, over devices."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kdjax import data
+from kdjax.models import ModelVariables
+from kdjax.training import parallel
+
+# variables -> {'accuracy': ..., 'loss': ...}, NumPy, one entry per student.
+Evaluation = Callable[[ModelVariables], dict[str, np.ndarray]]
+# uint8 images -> float images.
+Normalise = Callable[[jax.Array], jax.Array]
+
+
+def resident_evaluation(
+  eval_step: Callable,
+  source: data.Source,
+  normalise: Normalise,
+  *,
+  batch_size: int,
+  devices: Sequence[jax.Device] | None = None,
+) -> Evaluation:
+  """Evaluation as one program, with the data set resident on the devices.
+
+  Args:
+    eval_step: From `make_eval_step` with `axis_name=AXIS`.
+    source: The examples; each counts exactly once.
+    normalise: `uint8 images -> float images`, pure.
+    batch_size: Of the global batch; rounded up to what the devices divide.
+    devices: All local devices by default.
+
+  Returns:
+    `run(variables) -> {'accuracy': ..., 'loss': ...}`: fractions and nats per
+    example.
+  """
+  count = parallel.device_count(devices)
+  local = -(-min(batch_size, len(source)) // count)
+
+  def evaluate_on_device(variables, examples, device):
+    indices, weight = data.sequential_order(
+      examples['label'].shape[0], local * count
+    )
+    places = device * local + jnp.arange(local)
+
+    def one_step(step):
+      index = indices[step, places]
+      batch = {name: values[index] for name, values in examples.items()}
+      batch['image'] = normalise(batch['image'])
+      return eval_step(variables, {**batch, 'weight': weight[step, places]})
+
+    sums = jax.lax.map(one_step, jnp.arange(indices.shape[0]))
+    return jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
+
+  program = parallel.spread(evaluate_on_device, devices)
+  examples = parallel.replicate(source.arrays(), devices)
+  numbers = parallel.device_numbers(devices)
+  return lambda variables: _means(program(variables, examples, numbers))
+
+
+def streaming_evaluation(
+  eval_step: Callable,
+  source: data.Source,
+  normalise: Normalise,
+  *,
+  batch_size: int,
+  devices: Sequence[jax.Device] | None = None,
+) -> Evaluation:
+  """Evaluation batch by batch, otherwise like `resident_evaluation`."""
+  count = parallel.device_count(devices)
+  batch_size = -(-min(batch_size, len(source)) // count) * count
+
+  def step_on_device(variables, shared, batch):
+    del shared
+    batch = {**batch, 'image': normalise(batch['image'])}
+    return eval_step(variables, batch)
+
+  program = parallel.spread(step_on_device, devices)
+
+  def run(variables: ModelVariables) -> dict[str, np.ndarray]:
+    order = data.sequential_order(len(source), batch_size)
+    sums: Any = None
+    for batch in data.batches(source, *order):
+      part = program(variables, (), parallel.shard(batch, devices))
+      sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
+    return _means(sums)
+
+  return run
+
+
+def _means(sums: Any) -> dict[str, np.ndarray]:
+  sums = jax.device_get(sums)
+  return {
+    'accuracy': sums['correct'] / sums['examples'],
+    'loss': sums['loss'] / sums['examples'],
+  }

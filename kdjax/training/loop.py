@@ -1,0 +1,102 @@
+"""The loop over epochs, and the ways it ends early."""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Self
+
+import jax
+import numpy as np
+
+from kdjax.training.epochs import Epoch
+from kdjax.training.state import TrainState
+
+
+class DivergenceError(RuntimeError):
+  """A loss that is no longer finite; one line that says which, and when."""
+
+
+class Interrupted(Exception):  # noqa: N818 (an end that was asked for)
+  """A signal asked the process to stop, and all that mattered is saved."""
+
+  def __init__(self, signal_number: int, message: str):
+    super().__init__(message)
+    self.signal_number = signal_number
+
+
+class StopSignal:
+  """Notes SIGTERM and SIGINT, so that a run can end between two epochs.
+
+  A second signal of the kind has its usual effect at once.
+  """
+
+  def __init__(self) -> None:
+    self.number: int | None = None
+    self._before: dict[int, Any] = {}
+
+  def __enter__(self) -> Self:
+    for number in (signal.SIGTERM, signal.SIGINT):
+      self._before[number] = signal.signal(number, self._note)
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
+
+  def _note(self, number: int, frame: FrameType | None) -> None:
+    del frame
+    self.number = number
+    signal.signal(number, self._before[number])
+
+
+def fit(
+  states: TrainState,
+  run_epoch: Epoch,
+  *,
+  first_epoch: int,
+  epochs: int,
+  after_epoch: Callable[[int, TrainState, dict[str, np.ndarray]], None],
+) -> TrainState:
+  """Runs the epochs `first_epoch .. epochs - 1`.
+
+  Args:
+    states: One or several students; donated.
+    run_epoch: From `resident_epoch` or `streaming_epoch`.
+    first_epoch: Epochs already done.
+    epochs: When to stop.
+    after_epoch: Called with the number of epochs done, the states, and the
+      metrics, NumPy arrays `[steps, ...]`. It must not keep the states.
+
+  Returns:
+    The states after the last epoch.
+
+  Raises:
+    DivergenceError: if a metric stopped being finite; `after_epoch` has not
+      been called for that epoch.
+  """
+  for epoch in range(first_epoch, epochs):
+    states, metrics = run_epoch(states, epoch)
+    metrics = jax.device_get(metrics)
+    check_finite(metrics, epoch)
+    after_epoch(epoch + 1, states, metrics)
+  return states
+
+
+def check_finite(metrics: dict[str, np.ndarray], epoch: int) -> None:
+  """Raises DivergenceError naming the first step and what was not finite."""
+  steps = {}
+  for name, values in metrics.items():
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if bad.any():
+      steps[name] = int(np.argmax(bad))
+  if not steps:
+    return
+  first = min(steps.values())
+  # The terms say more than the sum and the gradient that follow from them.
+  names = [name for name, step in steps.items() if step == first]
+  terms = [n for n in names if n not in ('loss', 'gradient_norm')] or names
+  step = epoch * len(metrics['loss']) + first
+  raise DivergenceError(
+    f'{", ".join(terms)} became {metrics[terms[0]][first]} at step {step} '
+    f'(epoch {epoch + 1}); the last good checkpoint is kept'
+  )

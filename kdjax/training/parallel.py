@@ -1,0 +1,88 @@
+"""Programs over several devices: the only file that names `jax.pmap`.
+
+Since jax 0.8 `pmap` is `jit(shard_map)`: with `in_axes=None, out_axes=None`
+the state stays one unstacked, replicated pytree that can be donated, saved and
+restored as it is. `out_axes=None` returns one device's value unchecked, so
+everything that leaves a mapped function must have been averaged or summed.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+AXIS = 'batch'
+
+
+def spread(
+  function: Callable,
+  devices: Sequence[jax.Device] | None = None,
+  *,
+  donate: bool = False,
+) -> Callable:
+  """Maps `function(replicated, shared, shard) -> replicated` over devices.
+
+  Args:
+    function: Sees `replicated` and `shared` whole and its own slice of
+      `shard`; the mapped axis is called `AXIS`.
+    devices: Where to run; all local devices by default.
+    donate: Reuse the memory of `replicated` for the result.
+
+  Returns:
+    The compiled function. Each leaf of `shard` has the devices as first axis.
+  """
+  return jax.pmap(
+    function,
+    axis_name=AXIS,
+    in_axes=(None, None, 0),
+    out_axes=None,
+    devices=devices,
+    donate_argnums=(0,) if donate else (),
+  )
+
+
+def _sharding(devices, spec) -> jax.sharding.NamedSharding:
+  devices = np.asarray(jax.local_devices() if devices is None else devices)
+  return jax.sharding.NamedSharding(
+    jax.sharding.Mesh(devices, (AXIS,)), jax.sharding.PartitionSpec(*spec)
+  )
+
+
+def replicate(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
+  """Places a copy of every leaf on every device, as `spread` wants it."""
+  return jax.device_put(tree, _sharding(devices, ()))
+
+
+def shard(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
+  """Splits the first axis of every leaf over the devices.
+
+  `[devices * n, ...]` on the host becomes `[devices, n, ...]` placed as the
+  third argument of `spread` wants it.
+  """
+  count = device_count(devices)
+  tree = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), tree)
+  return jax.device_put(tree, _sharding(devices, (AXIS,)))
+
+
+def device_numbers(devices: Sequence[jax.Device] | None = None) -> jax.Array:
+  """Each device's own number, as a `shard`: `[0, 1, ..., devices - 1]`."""
+  numbers = np.arange(device_count(devices), dtype=np.int32)
+  return jax.device_put(numbers, _sharding(devices, (AXIS,)))
+
+
+def device_count(devices: Sequence[jax.Device] | None = None) -> int:
+  """How many devices `spread` would use."""
+  return len(jax.local_devices() if devices is None else devices)
+
+
+def check_batch_size(
+  batch_size: int, devices: Sequence[jax.Device] | None = None
+) -> None:
+  """Raises ValueError unless the devices divide the global batch."""
+  count = device_count(devices)
+  if batch_size < 1 or batch_size % count:
+    raise ValueError(
+      f'batch_size must be a positive multiple of the {count} devices, got '
+      f'{batch_size}.'
+    )

@@ -1,0 +1,80 @@
+"""What changes while a student trains."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kdjax.models import Model, ModelVariables
+from kdjax.transforms import LossTransform, LossVariables
+
+
+class TrainState(NamedTuple):
+  """One student in training; or several, every leaf with a leading axis.
+
+  Attributes:
+    step: Steps taken, int32 scalar.
+    seed: Seeds everything random about this student, uint32 scalar.
+    model: The student's parameters and state.
+    loss: What the loss owns.
+    opt_state: The optimizer's state, over the model's and the loss's params.
+  """
+
+  step: jax.Array
+  seed: jax.Array
+  model: ModelVariables
+  loss: LossVariables
+  opt_state: optax.OptState
+
+
+def trainable(model: ModelVariables, loss: LossVariables) -> dict:
+  """What the optimizer updates, as one tree."""
+  return {'model': model.params, 'loss': loss.params}
+
+
+def init_state(
+  seed: jax.typing.ArrayLike,
+  model: Model,
+  loss: LossTransform,
+  optimizer: optax.GradientTransformation,
+  image: jax.ShapeDtypeStruct,
+  teacher_outputs: Mapping[str, jax.ShapeDtypeStruct],
+) -> TrainState:
+  """A fresh student.
+
+  Args:
+    seed: Its seed. Students of one seed start from the same parameters,
+      whatever their loss, so that runs can be compared in pairs.
+    model: The student.
+    loss: What it will minimise.
+    optimizer: Over `trainable(model, loss)`.
+    image: Shape and dtype of a batch of images.
+    teacher_outputs: Shapes and dtypes of the teacher's outputs for it.
+  """
+  model_key, loss_key = jax.random.split(jax.random.key(seed))
+  variables = model.init(model_key, jnp.zeros(image.shape, image.dtype))
+  outputs, _ = jax.eval_shape(
+    lambda: model.apply(variables, jnp.zeros(image.shape, image.dtype))
+  )
+  loss_variables = loss.init(loss_key, outputs, teacher_outputs)
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    seed=jnp.asarray(seed, jnp.uint32),
+    model=variables,
+    loss=loss_variables,
+    opt_state=optimizer.init(trainable(variables, loss_variables)),
+  )
+
+
+def init_students(seeds: Sequence[int], *args, **kwargs) -> TrainState:
+  """`init_state` for each of several seeds, stacked along a new first axis."""
+
+  @jax.jit
+  def init(seed):
+    return init_state(seed, *args, **kwargs)
+
+  # One by one, not vmapped: a student's start must not depend on company.
+  states = [init(jnp.uint32(seed)) for seed in seeds]
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)

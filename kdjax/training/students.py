@@ -1,0 +1,39 @@
+"""Several students in one program: two ways to run a step over all of them.
+
+Both take a function of one student's tree and shared arguments, and return a
+function of stacked trees (a leading student axis on every leaf) and the same
+shared arguments. What does not depend on the student, such as the teacher's
+forward pass, is computed once.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+
+def vmapped(function: Callable) -> Callable:
+  """One batched program: best where small students underfill the device."""
+
+  def over_students(stacked, *shared):
+    return jax.vmap(lambda one: function(one, *shared))(stacked)
+
+  return over_students
+
+
+def unrolled(function: Callable) -> Callable:
+  """The students one after another: keeps fast kernels, compiles longer.
+
+  A vmapped convolution with one kernel per student is a grouped convolution,
+  which is slow on CPU.
+  """
+
+  def over_students(stacked, *shared):
+    count = jax.tree.leaves(stacked)[0].shape[0]
+    results = [
+      function(jax.tree.map(lambda leaf: leaf[i], stacked), *shared)  # noqa: B023
+      for i in range(count)
+    ]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+
+  return over_students

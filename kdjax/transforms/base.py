@@ -1,0 +1,127 @@
+"""What a loss transform is, and what the factories share."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+Outputs = Mapping[str, jax.Array]
+
+
+class LossVariables(NamedTuple):
+  """What a loss owns.
+
+  Attributes:
+    params: Trained with the student by one optimizer: regressors, connectors,
+      variances. `{}` where there are none.
+    state: Carried from step to step and not trained: memories, batch
+      statistics. `{}` where there is none.
+  """
+
+  params: Any = {}  # noqa: RUF012 (never mutated)
+  state: Any = {}  # noqa: RUF012
+
+
+class LossTransform(NamedTuple):
+  """A loss bound to named outputs of student and teacher.
+
+  Attributes:
+    init: `(key, student, teacher) -> LossVariables`. `student` and `teacher`
+      map names (`logits` and the taps) to arrays; only their shapes and
+      dtypes are read, so outputs of `jax.eval_shape` will do.
+    apply: `(variables, student, teacher, batch, step) -> (value, state,
+      metrics)`: a scalar to minimise, the new state and a dict of
+      scalars to watch. `batch` maps `label`, `index` and `weight`, each
+      `[batch]`, to what the step was given; `step` is an int32 scalar.
+
+  `batch['weight']` is each example's share of the batch: mean 1 over the
+  global batch, 0 for padding. A batch without it counts every example alike.
+  """
+
+  init: Callable[..., LossVariables]
+  apply: Callable[..., tuple[jax.Array, Any, dict[str, jax.Array]]]
+
+
+def stateless(
+  apply: Callable[[Outputs, Outputs, Mapping], jax.Array],
+  *,
+  student: tuple[str, ...] = (),
+  teacher: tuple[str, ...] = (),
+) -> LossTransform:
+  """A transform without parameters or state.
+
+  Args:
+    apply: `(student, teacher, batch) -> scalar`.
+    student: Names that the student's outputs must have; checked by `init`.
+    teacher: Likewise for the teacher's outputs.
+  """
+
+  def init(key, student_outputs, teacher_outputs):
+    del key
+    for name in student:
+      check_name(name, student_outputs, 'student')
+    for name in teacher:
+      check_name(name, teacher_outputs, 'teacher')
+    return LossVariables()
+
+  def apply_stateless(variables, student_outputs, teacher_outputs, batch, step):
+    del step
+    value = apply(student_outputs, teacher_outputs, batch)
+    return value, variables.state, {}
+
+  return LossTransform(init, apply_stateless)
+
+
+class UnknownTapError(ValueError):
+  """A loss names an output that its network does not have."""
+
+  def __init__(self, name: str, network: str, known: tuple[str, ...]):
+    super().__init__(
+      f'{network} has no output {name!r}; it has {", ".join(known)}.'
+    )
+    self.name, self.network, self.known = name, network, known
+
+
+def check_name(name: str, outputs: Outputs, network: str) -> None:
+  """Raises UnknownTapError, which lists the names there are."""
+  if name not in outputs:
+    raise UnknownTapError(name, network, tuple(sorted(outputs)))
+
+
+def check_positive(name: str, value: float) -> None:
+  """Raises ValueError unless a hyperparameter is above zero."""
+  if not value > 0:
+    raise ValueError(f'{name} must be positive, got {value}.')
+
+
+def batch_mean(losses: chex.Array, batch: Mapping) -> jax.Array:
+  """Mean of per-example losses over the real examples of the batch.
+
+  On one of several devices this is the device's share, whose mean over the
+  devices is the mean over the global batch, however the padding falls.
+
+  Args:
+    losses: Shape `[batch, ...]`; further axes are averaged over.
+    batch: With or without `weight`, shape `[batch]`.
+  """
+  losses = losses.reshape(losses.shape[0], -1).mean(axis=-1)
+  weight = batch.get('weight')
+  if weight is None:
+    return jnp.mean(losses)
+  # Not a bare product: padding may hold NaN, and 0 * NaN is NaN.
+  share = jnp.where(weight > 0, losses * weight.astype(losses.dtype), 0)
+  return jnp.mean(share)
+
+
+def check_same_classes(student: Outputs, teacher: Outputs) -> None:
+  """Raises ValueError unless both networks have the same classes."""
+  check_name('logits', student, 'student')
+  check_name('logits', teacher, 'teacher')
+  classes = student['logits'].shape[-1], teacher['logits'].shape[-1]
+  if classes[0] != classes[1]:
+    raise ValueError(
+      'student and teacher must have the same number of classes, got '
+      f'{classes[0]} and {classes[1]}.'
+    )

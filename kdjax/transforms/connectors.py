@@ -1,0 +1,48 @@
+"""Small trained networks that bring the student's features to the teacher's."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Regressor(nn.Module):
+  """FitNets' regressor from the guided layer to the shape of the hint layer.
+
+  Maps go through one valid convolution whose kernel just covers the difference
+  in size, `1 + height - hint_height` (equation 3 of the paper); a smaller map
+  is first enlarged bilinearly. Vectors and tokens go through a dense layer.
+
+  Attributes:
+    shape: Shape of the hint without the batch, `[..., channels]`.
+    batch_norm: Batch norm before the ReLU, as in benchmark codebases.
+    axis_name: Mapped axis for the batch norm's statistics.
+
+  References:
+    Romero et al., `FitNets: Hints for Thin Deep Nets
+    <https://arxiv.org/abs/1412.6550>`_, 2015, section 2.2.
+  """
+
+  shape: tuple[int, ...]
+  batch_norm: bool = False
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps `[batch, ..., student_channels]` to `[batch, *shape]`."""
+    # The regressor is part of the loss and computes as losses do.
+    x = x.astype(jnp.float32) if x.dtype != jnp.float64 else x
+    if x.ndim == 4:
+      height, width = self.shape[:2]
+      enlarged = max(x.shape[1], height), max(x.shape[2], width)
+      if enlarged != x.shape[1:3]:
+        size = (x.shape[0], *enlarged, x.shape[3])
+        x = jax.image.resize(x, size, 'bilinear')
+      kernel = 1 + x.shape[1] - height, 1 + x.shape[2] - width
+      x = nn.Conv(self.shape[-1], kernel, padding='VALID')(x)
+    else:
+      x = nn.Dense(self.shape[-1])(x)
+    if self.batch_norm:
+      x = nn.BatchNorm(
+        use_running_average=False, momentum=0.9, axis_name=self.axis_name
+      )(x)
+    return nn.relu(x)

@@ -1,0 +1,54 @@
+"""Packaging of kdjax."""
+
+import pathlib
+import re
+
+import setuptools
+
+_ROOT = pathlib.Path(__file__).parent
+_VERSION = re.search(
+  r"__version__ = '(.+)'", (_ROOT / 'kdjax' / '__init__.py').read_text()
+).group(1)
+
+_TEST = ['hypothesis', 'mypy', 'pytest', 'ruff']
+
+setuptools.setup(
+  name='kdjax',
+  version=_VERSION,
+  description='Functional knowledge distillation in JAX and Flax.',
+  long_description=(_ROOT / 'README.md').read_text(),
+  long_description_content_type='text/markdown',
+  license='Apache-2.0',
+  packages=setuptools.find_packages(include=['kdjax', 'kdjax.*']),
+  package_data={'kdjax': ['py.typed']},
+  python_requires='>=3.11',
+  install_requires=[
+    'absl-py',
+    'chex',
+    'flax>=0.12',
+    # tensorflow-datasets imports it but does not ask for it.
+    'importlib_resources',
+    # From 0.8 pmap is jit(shard_map), which the training room relies on.
+    'jax>=0.8',
+    'matplotlib',
+    'optax',
+    'orbax-checkpoint',
+    'Pillow',  # tensorflow-datasets decodes images with it.
+    'rich',
+    'scikit-learn',  # for its bundled digits
+    'tensorflow-datasets',
+  ],
+  extras_require={
+    'test': _TEST,
+    'cuda': ['jax[cuda13]'],
+    'tpu': ['jax[tpu]'],
+    'export': [],
+    'docs': [],
+  },
+  classifiers=[
+    'License :: OSI Approved :: Apache Software License',
+    'Programming Language :: Python :: 3.11',
+    'Programming Language :: Python :: 3.12',
+    'Topic :: Scientific/Engineering :: Artificial Intelligence',
+  ],
+)

@@ -1,0 +1,14 @@
+"""Suite-wide settings: simulated devices, strict promotion, reference data."""
+
+import os
+
+# Read when the backend starts, so it must be set before jax is imported.
+os.environ['XLA_FLAGS'] = (
+  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+)
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+
+import jax
+
+jax.config.update('jax_numpy_dtype_promotion', 'strict')
+jax.config.update('jax_numpy_rank_promotion', 'raise')

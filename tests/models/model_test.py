@@ -1,0 +1,53 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from kdjax import models
+
+
+def _two_stages(params, inputs):
+  hidden = inputs.mean((1, 2)) @ params
+  return {'logits': hidden, 'stage1': inputs, 'embedding': hidden}
+
+
+def test_taps_gives_shapes_without_computing():
+  model = models.from_function(_two_stages, jnp.ones((3, 7)))
+  # A terabyte of inputs can only be asked about, not computed with.
+  shapes = models.taps(model, (2**20, 512, 512, 3))
+  assert shapes == {
+    'logits': (2**20, 7),
+    'stage1': (2**20, 512, 512, 3),
+    'embedding': (2**20, 7),
+  }
+
+
+@pytest.mark.parametrize(
+  ('count', 'middle'), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (11, 6)]
+)
+def test_middle_stage_is_the_upper_half(count, middle):
+  names = [f'stage{i}' for i in range(count, 0, -1)]
+  names += ['logits', 'stem', 'stage1/block1', 'stage3/preactivation']
+  assert models.middle_stage(names) == f'stage{middle}'
+
+
+def test_middle_stage_takes_outputs():
+  model = models.from_function(_two_stages, jnp.ones((3, 7)))
+  inputs = jnp.ones((2, 4, 4, 3))
+  variables = model.init(jax.random.key(0), inputs)
+  outputs, _ = model.apply(variables, inputs)
+  assert models.middle_stage(outputs) == 'stage1'
+
+
+def test_middle_stage_without_stages():
+  with pytest.raises(ValueError, match=r"names must hold .* got \['logits'\]"):
+    models.middle_stage(['logits'])
+
+
+@pytest.mark.parametrize('result', ['tuple', 'dict'])
+def test_network_must_return_logits(result):
+  answers = {'tuple': lambda x: (x, x), 'dict': lambda x: {'stage1': x}}
+  model = models.from_function(lambda _, x: answers[result](x), {})
+  inputs = jnp.ones((2, 3))
+  variables = model.init(jax.random.key(0), inputs)
+  with pytest.raises(ValueError, match="dict with 'logits', got"):
+    model.apply(variables, inputs)
