@@ -7,6 +7,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -14,14 +15,29 @@ from kdjax import checkpoint, data, recipes, reports, training
 
 FLAGS = flags.FLAGS
 
-_WORKDIR = flags.DEFINE_string(
-  'workdir',
-  None,
-  'Where checkpoints, metrics.jsonl, curves.png and summary.json go. Default: '
-  'a new directory in runs/.',
+# What a teacher's training depends on.
+TEACHER_FIELDS = (
+  'dataset',
+  'data_dir',
+  'teacher',
+  'teacher_epochs',
+  'augmentation',
+  'batch_size',
+  'optimizer',
+  'learning_rate',
+  'schedule',
+  'weight_decay',
+  'clip_norm',
+  'data_seed',
+  'precision',
+  'sync_batch_norm',
+  'stream',
+  'checkpoint_every',
 )
-_RESUME = flags.DEFINE_boolean(
-  'resume', False, 'Continue the run that --workdir holds.'
+
+_WORKDIR_HELP = (
+  'Where checkpoints, metrics.jsonl, curves.png and summary.json go. Default: '
+  'a new directory in runs/.'
 )
 
 # Asked for something that cannot be done.
@@ -36,7 +52,7 @@ _ERRORS = (
 # What may differ between a run and its continuation.
 _WHEREABOUTS = ('data_dir',)
 
-_DEFINE = {
+_DEFINE: dict[Any, Callable[..., Any]] = {
   str: flags.DEFINE_string,
   int: flags.DEFINE_integer,
   float: flags.DEFINE_float,
@@ -44,11 +60,17 @@ _DEFINE = {
 }
 
 
-def define_flags(*, without: Collection[str] = ()) -> None:
-  """Defines a flag for every field of Settings but some."""
+def define_flags(only: Collection[str] | None = None) -> None:
+  """Defines --workdir, --resume and a flag for every field of Settings.
+
+  Args:
+    only: The fields that get a flag; all by default.
+  """
+  flags.DEFINE_string('workdir', None, _WORKDIR_HELP)
+  flags.DEFINE_boolean('resume', False, 'Continue the run in --workdir.')
   hints = typing.get_type_hints(recipes.Settings)
   for field in dataclasses.fields(recipes.Settings):
-    if field.name in without:
+    if only is not None and field.name not in only:
       continue
     kind = hints[field.name]
     if isinstance(kind, types.UnionType):  # int | None and the like
@@ -59,28 +81,31 @@ def define_flags(*, without: Collection[str] = ()) -> None:
 def settings_from_flags() -> recipes.Settings:
   """The settings that the flags describe; checked."""
   names = [field.name for field in dataclasses.fields(recipes.Settings)]
-  values = {name: FLAGS[name].value for name in names if name in FLAGS}
+  values: dict[str, Any] = {
+    name: FLAGS[name].value for name in names if name in FLAGS
+  }
   return recipes.Settings(**values)
 
 
 def claim_workdir(program: str, settings: recipes.Settings) -> pathlib.Path:
   """The run's own directory, from --workdir and --resume."""
-  if _RESUME.value and not _WORKDIR.value:
+  if FLAGS.resume and not FLAGS.workdir:
     raise reports.WorkdirError('resume=True: needs --workdir')
   asked = {
     name: value
     for name, value in dataclasses.asdict(settings).items()
     if name not in _WHEREABOUTS
   }
-  workdir = _WORKDIR.value or _new_workdir(settings)
+  workdir = FLAGS.workdir or _new_workdir(program, settings)
   return reports.claim(
-    workdir, {'program': program, **asked}, resume=_RESUME.value
+    workdir, {'program': program, **asked}, resume=FLAGS.resume
   )
 
 
-def _new_workdir(settings: recipes.Settings) -> pathlib.Path:
+def _new_workdir(program: str, settings: recipes.Settings) -> pathlib.Path:
   now = datetime.datetime.now().strftime('%Y-%m-%d-%H%M%S')
-  name = f'{settings.dataset}-{settings.method.replace(",", "-")}-{now}'
+  what = settings.method if program == 'distill' else program
+  name = '-'.join([settings.dataset, *what.split(','), now]).replace('/', '-')
   path, number = pathlib.Path('runs', name), 1
   while path.exists():
     path, number = pathlib.Path('runs', f'{name}-{number}'), number + 1

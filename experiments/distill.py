@@ -8,16 +8,14 @@ python -m experiments.distill --flagfile=experiments/flagfiles/NAME.flags
 import time
 from collections.abc import Sequence
 
-from absl import flags
-
 from experiments import common
 from kdjax import recipes, reports, training
 
-FLAGS = flags.FLAGS
 common.define_flags()
 
 
 def main(argv: Sequence[str]) -> None:
+  """Runs and reports the experiment that the flags describe."""
   del argv
   start = time.perf_counter()
   settings = common.settings_from_flags()

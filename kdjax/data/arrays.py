@@ -8,6 +8,9 @@ import numpy as np
 
 Examples = dict[str, np.ndarray]
 
+# Images read at a time where only their labels are wanted.
+_CHUNK = 1000
+
 
 class DataError(ValueError):
   """Data that is missing, or is not what kdjax can read; one line."""
@@ -75,6 +78,24 @@ class Source:
       if self._kept is None:
         self._kept = _read_only(self._read(np.arange(self._length)))
       return dict(self._kept)
+
+  def labels(self) -> np.ndarray:
+    """Reads all labels; keeps no image that was not kept before.
+
+    Returns:
+      int32 `[n]`.
+
+    Raises:
+      DataError: if the images differ in size.
+    """
+    if self._kept is not None:
+      return self._kept['label']
+    starts = range(0, self._length, _CHUNK)
+    parts = [
+      self._read(np.arange(i, min(i + _CHUNK, self._length)))['label']
+      for i in starts
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int32)
 
   def take(self, indices: Any) -> 'Source':
     """Views the examples at these positions as a source of its own.

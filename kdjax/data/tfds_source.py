@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,7 @@ from kdjax.data import dataset, digits, prepared
 from kdjax.data.arrays import DataError
 
 _NAME = re.compile(r'\w+(/[\w.\-]+)?(:\d+\.\d+\.\d+)?')
+_ANYONE_WRITES = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _UNREADABLE = (AssertionError, ImportError, KeyError, OSError, ValueError)
 
 # TFDS recommends OpenCV on the first image that Pillow decodes.
@@ -158,6 +160,10 @@ def _write_digits(root: str) -> None:
   if '://' in root:
     raise OSError('not a local folder')
   os.makedirs(root, exist_ok=True)
+  # Root may write anywhere; a folder that is marked read-only for everybody is
+  # still not ours to write to.
+  if not os.stat(root).st_mode & _ANYONE_WRITES:
+    raise OSError('marked read-only')
   with (
     tempfile.TemporaryDirectory(prefix='.digits-', dir=root) as scratch,
     _quiet(),

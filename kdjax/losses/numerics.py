@@ -42,7 +42,7 @@ def valid_rows(x: chex.Array, mask: chex.Array | None) -> jax.Array:
   if mask is None:
     return jnp.ones(x.shape[:1], bool)
   chex.assert_shape(mask, x.shape[:1])
-  return jnp.asarray(mask) != 0
+  return jnp.asarray(mask).astype(bool)
 
 
 def centred(x: chex.Array, valid: chex.Array) -> jax.Array:

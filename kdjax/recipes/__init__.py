@@ -6,6 +6,7 @@ from kdjax.recipes.distillation import (
   train_teacher,
 )
 from kdjax.recipes.errors import SettingsError
+from kdjax.recipes.evaluation import evaluate
 from kdjax.recipes.networks import Network, load_variables, make_model
 from kdjax.recipes.preparation import prepare, prepare_teacher
 from kdjax.recipes.run import Context, Experiment, Observer, Run
@@ -24,6 +25,7 @@ __all__ = [
   'SettingsError',
   'Trained',
   'distill',
+  'evaluate',
   'load_variables',
   'make_model',
   'prepare',

@@ -70,7 +70,7 @@ def train_teacher(
 def _train_teacher(context: Context) -> Network:
   """Trains the teacher on all training examples, from labels."""
   settings = context.settings
-  name = str(settings.teacher)
+  name = settings.teacher
   teacher_key, _ = _keys(settings)
   model = make_model(settings, context.dataset, name)
   trained = train(
@@ -82,7 +82,7 @@ def _train_teacher(context: Context) -> Network:
       loss=transforms.weighted_sum(labels=(1.0, transforms.labels())),
       source=context.dataset.train,
       key=teacher_key,
-      epochs=settings.teacher_epochs or 0,
+      epochs=settings.teacher_epochs,
       seeds=(settings.data_seed,),
     ),
   )
@@ -121,7 +121,7 @@ def distill(
     teacher = _train_teacher(context)
   scratch = _train_scratch(context) if settings.scratch else None
   distilled = _train_stages(context, teacher, stages)
-  name = str(settings.student)
+  name = settings.student
   model = make_model(settings, dataset, name)
   student = first_network(name, model, distilled)
   return Distilled(experiment, teacher, student, scratch, distilled)
@@ -131,15 +131,15 @@ def _student_run(context: Context, **kwargs: Any) -> Run:
   """A run of the students on the transfer set."""
   settings = context.settings
   _, student_key = _keys(settings)
-  labels = context.dataset.train.arrays()['label']
-  subset = data.transfer_subset(
-    settings.data_seed, labels, settings.transfer_examples or 0
-  )
-  name = str(settings.student)
+  source, examples = context.dataset.train, settings.transfer_examples
+  if examples < len(source):
+    subset = data.transfer_subset(settings.data_seed, source.labels(), examples)
+    source = source.take(subset)
+  name = settings.student
   return Run(
     architecture=name,
     model=make_model(settings, context.dataset, name),
-    source=context.dataset.train.take(subset),
+    source=source,
     key=student_key,
     seeds=tuple(range(settings.seed, settings.seed + settings.seeds)),
     **kwargs,
@@ -148,7 +148,7 @@ def _student_run(context: Context, **kwargs: Any) -> Run:
 
 def _train_scratch(context: Context) -> Trained:
   loss = transforms.weighted_sum(labels=(1.0, transforms.labels()))
-  epochs = context.settings.epochs or 0
+  epochs = context.settings.epochs
   return train(
     context, _student_run(context, name='scratch', loss=loss, epochs=epochs)
   )

@@ -95,7 +95,7 @@ def check_teacher_checkpoint(
   directory = pathlib.Path(str(settings.teacher_checkpoint))
   if (directory / 'teacher').is_dir():  # the workdir of a whole experiment
     directory = directory / 'teacher'
-  name = str(settings.teacher)
+  name = settings.teacher
   try:
     stacked = load_variables(settings, dataset, directory, name)
   except checkpoint.CheckpointError as error:
@@ -108,10 +108,11 @@ def check_teacher_checkpoint(
 def reused_teacher(context: Context) -> Network:
   """The teacher of `teacher_checkpoint`, saved beside the students too."""
   settings, dataset = context.settings, context.dataset
-  name = str(settings.teacher)
+  name = settings.teacher
   stacked = check_teacher_checkpoint(settings, dataset)
   model = make_model(settings, dataset, name)
-  accuracy = programs.evaluate_models(context, model, stacked)['accuracy']
+  values = programs.evaluate_models(settings, dataset, model, stacked)
+  accuracy = values['accuracy']
   note = describe(context, name, (settings.data_seed,), accuracy)
   checkpoint.save(context.workdir / 'teacher', 0, stacked, note)
   return Network(name, model, _first(stacked), float(accuracy[0]))

@@ -15,8 +15,7 @@ def prepare(settings: Settings) -> Experiment:
 
   Raises:
     SettingsError: for settings that do not fit the data, the networks or the
-      devices.
-    DataError: if the data set is not there.
+      devices, and for a data set that is not there.
   """
   experiment = prepare_teacher(settings)
   settings, dataset, _ = experiment
@@ -35,7 +34,10 @@ def prepare_teacher(settings: Settings) -> Experiment:
       settings.batch_size,
       f'must be a multiple of the {parallel.device_count()} devices',
     ) from error
-  dataset = data.load(settings.dataset, settings.data_dir)
+  try:
+    dataset = data.load(settings.dataset, settings.data_dir)
+  except data.DataError as error:
+    raise SettingsError('dataset', settings.dataset, str(error)) from error
   return Experiment(settings.resolved(len(dataset.train)), dataset)
 
 
@@ -45,7 +47,7 @@ def _stages(
   """The method's stages, their taps and shapes checked."""
   image = programs.image_batch(dataset)
   outputs = []
-  for name in (str(settings.student), str(settings.teacher)):
+  for name in (settings.student, settings.teacher):
     model = networks.make_model(settings, dataset, name)
     variables = jax.eval_shape(model.init, jax.random.key(0), image)
     outputs.append(jax.eval_shape(model.apply, variables, image)[0])

@@ -11,10 +11,17 @@ import optax
 from kdjax import data, training
 from kdjax.models import Model, ModelVariables
 from kdjax.recipes.run import Context, Run
+from kdjax.recipes.settings import Settings
 
 # Larger training sets are streamed: they would crowd the device's memory.
 _LARGEST_RESIDENT_BYTES = 4 * 2**30
 _EVALUATION_BATCH = 512
+
+_AUGMENTATIONS = {
+  'none': data.identity,
+  'shift': data.shift,
+  'pad_crop_flip': data.pad_crop_flip,
+}
 
 
 def image_batch(
@@ -26,6 +33,7 @@ def image_batch(
 
 
 def optimizer_of(context: Context, run: Run) -> optax.GradientTransformation:
+  """The optimizer and schedule of a run."""
   settings = context.settings
   steps_per_epoch = math.ceil(len(run.source) / settings.batch_size)
   optimizer = training.make_optimizer(
@@ -44,6 +52,7 @@ def optimizer_of(context: Context, run: Run) -> optax.GradientTransformation:
 def initial_states(
   context: Context, run: Run, optimizer: optax.GradientTransformation
 ) -> training.TrainState:
+  """The run's students before their first step, stacked."""
   image = image_batch(context.dataset)
   teacher_outputs = {}
   if run.teacher is not None:
@@ -66,8 +75,16 @@ def over_students(stacked: ModelVariables) -> Callable:
   return training.unrolled if convolutional else training.vmapped
 
 
-def _normalise(context: Context, images: jax.Array) -> jax.Array:
-  return data.normalise(images, context.dataset.mean, context.dataset.std)
+def _normalise(dataset: data.Dataset, images: jax.Array) -> jax.Array:
+  return data.normalise(images, dataset.mean, dataset.std)
+
+
+def _streams(
+  settings: Settings, dataset: data.Dataset, source: data.Source
+) -> bool:
+  """Whether a source is fed from the host."""
+  size = len(source) * math.prod(dataset.image_shape)
+  return settings.stream or size > _LARGEST_RESIDENT_BYTES
 
 
 def epoch_program(
@@ -76,11 +93,9 @@ def epoch_program(
   optimizer: optax.GradientTransformation,
   over_students: Callable,
 ) -> training.Epoch:
-  augment = {
-    'none': data.identity,
-    'shift': data.shift,
-    'pad_crop_flip': data.pad_crop_flip,
-  }[context.settings.augmentation or 'none']
+  """The run's epoch, resident on the devices or streamed."""
+  settings, dataset = context.settings, context.dataset
+  augment = _AUGMENTATIONS[settings.augmentation]
   train_step = training.make_train_step(
     run.model,
     run.loss,
@@ -89,31 +104,38 @@ def epoch_program(
     axis_name=training.AXIS,
     over_students=over_students,
   )
-  size = len(run.source) * math.prod(context.dataset.image_shape)
-  stream = context.settings.stream or size > _LARGEST_RESIDENT_BYTES
-  make = training.streaming_epoch if stream else training.resident_epoch
+  make = (
+    training.streaming_epoch
+    if _streams(settings, dataset, run.source)
+    else training.resident_epoch
+  )
   return make(
     train_step,
     run.teacher_variables,
     run.source,
-    lambda keys, images: _normalise(context, augment(keys, images)),
+    lambda keys, images: _normalise(dataset, augment(keys, images)),
     key=run.key,
-    batch_size=context.settings.batch_size,
+    batch_size=settings.batch_size,
   )
 
 
 def evaluation(
-  context: Context, model: Model, over_students: Callable
+  settings: Settings,
+  dataset: data.Dataset,
+  model: Model,
+  over_students: Callable,
 ) -> training.Evaluation:
-  stream = context.settings.stream
+  """The evaluation of stacked models on the test set."""
   make = (
-    training.streaming_evaluation if stream else training.resident_evaluation
+    training.streaming_evaluation
+    if _streams(settings, dataset, dataset.test)
+    else training.resident_evaluation
   )
   eval_step = training.make_eval_step(model, axis_name=training.AXIS)
   return make(
     over_students(eval_step),
-    context.dataset.test,
-    lambda images: _normalise(context, images),
+    dataset.test,
+    lambda images: _normalise(dataset, images),
     batch_size=_EVALUATION_BATCH,
   )
 
@@ -132,8 +154,11 @@ def epoch_means(
 
 
 def evaluate_models(
-  context: Context, model: Model, variables: ModelVariables
+  settings: Settings,
+  dataset: data.Dataset,
+  model: Model,
+  variables: ModelVariables,
 ) -> dict[str, np.ndarray]:
   """`accuracy` and `loss` on the test set of stacked models, `[models]`."""
-  run = evaluation(context, model, over_students(variables))
+  run = evaluation(settings, dataset, model, over_students(variables))
   return run(training.replicate(variables))

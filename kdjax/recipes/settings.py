@@ -1,7 +1,7 @@
 """Everything that decides the result of an experiment."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from kdjax import models
 from kdjax.recipes import methods
@@ -18,33 +18,27 @@ _NOT_NEGATIVE = (
   'angle_weight',
   'weight_decay',
   'clip_norm',
-  'transfer_examples',
-)
-_COUNTS = (
-  'batch_size',
   'epochs',
   'teacher_epochs',
   'hint_epochs',
-  'seeds',
   'checkpoint_every',
 )
 
 # Without a number of epochs a run is as long as this many steps.
 _DEFAULT_STEPS = 1500
 
-# What the small default data set wants, and what CIFAR-like ones want.
-_DIGITS = {
-  'teacher': 'mlp_teacher',
-  'student': 'mlp_student',
-  'transfer_examples': 120,
-  'augmentation': 'shift',
-}
-_IMAGES = {
-  'teacher': 'resnet20',
-  'student': 'resnet8',
-  'transfer_examples': 0,
-  'augmentation': 'pad_crop_flip',
-}
+
+class _Defaults(NamedTuple):
+  """What suits a kind of data."""
+
+  teacher: str
+  student: str
+  transfer_examples: int
+  augmentation: str
+
+
+_DIGITS = _Defaults('mlp_teacher', 'mlp_student', 120, 'shift')
+_IMAGES = _Defaults('resnet20', 'resnet8', 0, 'pad_crop_flip')
 
 
 def _field(default: Any, doc: str) -> Any:
@@ -55,8 +49,8 @@ def _field(default: Any, doc: str) -> Any:
 class Settings:
   """The settings of a distillation; each field's `help` says what it is.
 
-  None stands for a default that depends on other settings; `resolved` fills
-  it in.
+  '', 0 and -1 stand for defaults that depend on other settings; `resolved`
+  fills them in.
   """
 
   dataset: str = _field(
@@ -65,13 +59,13 @@ class Settings:
   data_dir: str | None = _field(
     None, 'Where TFDS keeps data sets. Default: TFDS_DATA_DIR.'
   )
-  teacher: str | None = _field(
-    None,
+  teacher: str = _field(
+    '',
     f'One of {", ".join(models.names())}. Default: mlp_teacher for digits, '
     'resnet20 otherwise.',
   )
-  student: str | None = _field(
-    None, 'Likewise. Default: mlp_student for digits, resnet8 otherwise.'
+  student: str = _field(
+    '', 'Likewise. Default: mlp_student for digits, resnet8 otherwise.'
   )
   teacher_checkpoint: str | None = _field(
     None, 'Directory of a trained teacher, instead of training one.'
@@ -92,32 +86,32 @@ class Settings:
   hint_weight: float | None = _field(
     None, 'Weight of the hint. Default: 1 for fitnets, 100 for hint.'
   )
-  hint_epochs: int | None = _field(
-    None,
-    "Epochs of fitnets' first stage, part of --epochs. Default: a quarter.",
+  hint_epochs: int = _field(
+    0,
+    "Epochs of fitnets' first stage, part of the epochs; 0 for a quarter.",
   )
   distance_weight: float = _field(25.0, 'Weight of the relational distances.')
   angle_weight: float = _field(50.0, 'Weight of the relational angles.')
-  transfer_examples: int | None = _field(
-    None,
+  transfer_examples: int = _field(
+    -1,
     'How many training examples the student sees, equally of every class; '
-    '0 for all. Default: 120 of digits, all of other data sets.',
+    '0 for all, -1 for 120 of digits and all of other data sets.',
   )
-  augmentation: str | None = _field(
-    None,
+  augmentation: str = _field(
+    '',
     f'One of {", ".join(AUGMENTATIONS)}. Default: shift for digits, '
     'pad_crop_flip otherwise.',
   )
   batch_size: int = _field(64, 'Of the global batch; the devices divide it.')
-  epochs: int | None = _field(
-    None,
-    "Passes over the student's examples. Default: as many as make "
+  epochs: int = _field(
+    0,
+    "Passes over the student's examples; 0 for as many as make "
     f'{_DEFAULT_STEPS} steps.',
   )
-  teacher_epochs: int | None = _field(
-    None,
-    'Passes of the teacher over all examples. Default: --epochs if given, '
-    f'else as many as make {_DEFAULT_STEPS} steps.',
+  teacher_epochs: int = _field(
+    0,
+    'Passes of the teacher over all examples; 0 for epochs if given, else as '
+    f'many as make {_DEFAULT_STEPS} steps.',
   )
   optimizer: str = _field('sgd', f'One of {", ".join(optimizers.OPTIMIZERS)}.')
   learning_rate: float = _field(0.05, 'At the start; above 0.')
@@ -145,8 +139,8 @@ class Settings:
   scratch: bool = _field(
     True, 'Also train the same student from labels alone, to compare with.'
   )
-  checkpoint_every: int | None = _field(
-    None, 'Epochs between checkpoints. Default: a tenth of the epochs.'
+  checkpoint_every: int = _field(
+    0, 'Epochs between checkpoints; 0 for a tenth of the epochs.'
   )
 
   def __post_init__(self) -> None:
@@ -171,7 +165,7 @@ class Settings:
     }
     for name, allowed in choices.items():
       value = getattr(self, name)
-      if value is not None and value not in allowed:
+      if value not in allowed and value != getattr(Settings, name):
         raise SettingsError(name, value, f'must be one of {", ".join(allowed)}')
 
   def _check_ranges(self) -> None:
@@ -180,7 +174,8 @@ class Settings:
       (_POSITIVE, lambda x: 0 < x < finite, 'must be above 0 and finite'),
       (('alpha',), lambda x: 0 <= x <= 1, 'must be within 0 and 1'),
       (_NOT_NEGATIVE, lambda x: 0 <= x < finite, 'must be 0 or more, finite'),
-      (_COUNTS, lambda x: x >= 1, 'must be 1 or more'),
+      (('batch_size', 'seeds'), lambda x: x >= 1, 'must be 1 or more'),
+      (('transfer_examples',), lambda x: x >= -1, 'must be -1 or more'),
       (
         ('seed', 'data_seed'),
         lambda x: 0 <= x < 2**32 - self.seeds,
@@ -203,32 +198,33 @@ class Settings:
         the hint stage leaves no epoch for the second.
     """
     defaults = _DIGITS if self.dataset == 'digits' else _IMAGES
-    filled = {
-      name: value
-      for name, value in defaults.items()
-      if getattr(self, name) is None
-    }
-    settings = dataclasses.replace(self, **filled)
-    wanted = settings.transfer_examples or available
+    wanted = self.transfer_examples
+    if wanted < 0:
+      wanted = defaults.transfer_examples
     if wanted > available:
       raise SettingsError(
         'transfer_examples', wanted, f'must be at most {available}'
       )
+    wanted = wanted or available
     epochs = self.epochs or _epochs(wanted, self.batch_size)
-    teacher_epochs = (
-      self.teacher_epochs or self.epochs or _epochs(available, self.batch_size)
-    )
     hint_epochs = self.hint_epochs or max(1, epochs // 4)
     if 'fitnets' in self.methods and hint_epochs >= epochs:
       raise SettingsError(
         'hint_epochs', hint_epochs, f'must be below epochs={epochs}'
       )
     return dataclasses.replace(
-      settings,
-      epochs=epochs,
-      teacher_epochs=teacher_epochs,
-      hint_epochs=hint_epochs,
+      self,
+      teacher=self.teacher or defaults.teacher,
+      student=self.student or defaults.student,
+      augmentation=self.augmentation or defaults.augmentation,
       transfer_examples=wanted,
+      epochs=epochs,
+      teacher_epochs=(
+        self.teacher_epochs
+        or self.epochs
+        or _epochs(available, self.batch_size)
+      ),
+      hint_epochs=hint_epochs,
     )
 
 

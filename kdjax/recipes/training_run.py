@@ -47,7 +47,9 @@ def train(context: Context, run: Run) -> Trained:
   states = training.replicate(states)
   over_students = programs.over_students(states.model)
   run_epoch = programs.epoch_program(context, run, optimizer, over_students)
-  evaluate = programs.evaluation(context, run.model, over_students)
+  evaluate = programs.evaluation(
+    context.settings, context.dataset, run.model, over_students
+  )
   context.observer.start(run.name, run.epochs, done)
   begun, accuracy = time.perf_counter(), None
 

@@ -49,13 +49,14 @@ def print_summary(
   """Prints the table and says plainly what distillation did."""
   output = output or console.Console()
   rows = table.Table(
-    title=f'{summary["dataset"]}, {summary["method"]}: test accuracy of the '
-    f'last epoch, {len(summary["seeds"])} seed(s)'
+    title=f'{summary["dataset"]}, {summary["method"]}: test accuracy after '
+    f'the last epoch, {len(summary["seeds"])} seed(s)',
+    caption='MFLOPs and microseconds are per example',
   )
   rows.add_column('')
-  rows.add_column('model')
-  for name in ('accuracy', 'parameters', 'MB', 'FLOPs/example', 'µs/example'):
-    rows.add_column(name, justify='right')
+  rows.add_column('model', no_wrap=True)
+  for name in ('accuracy %', 'parameters', 'MB', 'MFLOPs', 'µs'):
+    rows.add_column(name, justify='right', no_wrap=True)
   teacher, student = summary['teacher'], summary['student']
   rows.add_row('teacher', *_cells(teacher, f'{100 * teacher["accuracy"]:.2f}'))
   for run in ('scratch', 'distilled'):
@@ -72,9 +73,9 @@ def _cells(network: dict[str, Any], accuracy: str) -> tuple[str, ...]:
     network['model'],
     accuracy,
     f'{network["parameters"]:,}',
-    f'{network["bytes"] / 1e6:.2f}',
-    f'{network["flops_per_example"]:,.0f}',
-    f'{1e6 * network["seconds_per_example"]:.2f}',
+    f'{network["bytes"] / 1e6:.3g}',
+    f'{network["flops_per_example"] / 1e6:.3g}',
+    f'{1e6 * network["seconds_per_example"]:.3g}',
   )
 
 

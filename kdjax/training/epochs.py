@@ -22,7 +22,9 @@ Prepare = Callable[[jax.Array, jax.Array], jax.Array]
 Epoch = Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]]
 
 
-def _keys(key: jax.Array, epoch: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _keys(
+  key: jax.Array, epoch: jax.typing.ArrayLike
+) -> tuple[jax.Array, jax.Array]:
   """The epoch's keys for order and augmentation."""
   order_key, augment_key = jax.random.split(jax.random.fold_in(key, epoch))
   return order_key, augment_key

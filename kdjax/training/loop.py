@@ -96,7 +96,9 @@ def check_finite(metrics: dict[str, np.ndarray], epoch: int) -> None:
   names = [name for name, step in steps.items() if step == first]
   terms = [n for n in names if n not in ('loss', 'gradient_norm')] or names
   step = epoch * len(metrics['loss']) + first
+  values = metrics[terms[0]][first].ravel()
+  value = values[~np.isfinite(values)][0]
   raise DivergenceError(
-    f'{", ".join(terms)} became {metrics[terms[0]][first]} at step {step} '
+    f'{", ".join(terms)} became {value} at step {step} '
     f'(epoch {epoch + 1}); the last good checkpoint is kept'
   )

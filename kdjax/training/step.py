@@ -49,7 +49,7 @@ def make_train_step(
   step_all = over_students(student_step) if over_students else student_step
 
   def train_step(state: TrainState, teacher_variables: Any, batch: Mapping):
-    outputs = {}
+    outputs: dict[str, jax.Array] = {}
     if teacher is not None:
       outputs, _ = teacher.apply(teacher_variables, batch['image'])
       outputs = jax.lax.stop_gradient(outputs)
@@ -93,7 +93,7 @@ def _student_step(
   gradients, model_state, loss_state, metrics = _mean_over(
     axis_name, (gradients, model_state, loss_state, metrics)
   )
-  metrics['gradient_norm'] = optax.global_norm(gradients)
+  metrics['gradient_norm'] = optax.tree.norm(gradients)
   updates, opt_state = optimizer.update(gradients, state.opt_state, params)
   params = optax.apply_updates(params, updates)
   state = TrainState(

@@ -219,3 +219,15 @@ def test_an_explicit_folder_is_the_only_one(monkeypatch, tmp_path):
     f"Cannot write 'digits' to {tmp_path}/file/data (Not a directory)."
   )
   assert {path.name for path in tmp_path.iterdir()} == {'file'}
+
+
+def test_a_folder_marked_read_only_is_left_alone_even_by_root(
+  monkeypatch, tmp_path
+):
+  marked, home = tmp_path / 'marked', tmp_path / 'home'
+  marked.mkdir()
+  marked.chmod(0o555)
+  monkeypatch.setenv('TFDS_DATA_DIR', str(marked))
+  monkeypatch.setenv('HOME', str(home))
+  assert len(data.load('digits').train) == 1200
+  assert not list(marked.iterdir())

@@ -1,0 +1,1 @@
+"""Slow, plain NumPy float64 versions of what kdjax computes."""
