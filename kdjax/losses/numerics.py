@@ -73,7 +73,9 @@ def squared_distances(gram_matrix: chex.Array) -> jax.Array:
 
   What is below the rounding error of `|x|^2 + |y|^2 - 2 x.y` is exactly zero:
   equal rows have distance 0, not the square root of a rounding error, and no
-  gradient (which would be that error divided by itself).
+  gradient (which would be that error divided by itself). The relative error of
+  what is left is about `eps * (|x|^2 + |y|^2) / |x - y|^2`: in float32 1e-4 for
+  rows whose distance is 3 % of their distance from the mean.
 
   Args:
     gram_matrix: Shape `[batch, batch]`.
@@ -87,6 +89,7 @@ def squared_distances(gram_matrix: chex.Array) -> jax.Array:
   # 16 ulp of the terms that cancel leave room for a matrix product that sums
   # the products of equal rows in different orders.
   rounding = 16 * jnp.finfo(squared.dtype).eps
-  distinct = squared > rounding * scale
-  off_diagonal = ~jnp.eye(norms.shape[0], dtype=bool)
-  return jnp.where(distinct & off_diagonal, squared, 0)
+  # In this form NaN is kept, so that a divergence shows.
+  coincident = squared <= rounding * scale
+  diagonal = jnp.eye(norms.shape[0], dtype=bool)
+  return jnp.where(coincident | diagonal, 0, squared)

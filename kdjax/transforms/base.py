@@ -125,3 +125,15 @@ def check_same_classes(student: Outputs, teacher: Outputs) -> None:
       'student and teacher must have the same number of classes, got '
       f'{classes[0]} and {classes[1]}.'
     )
+
+
+def without_padding(x: chex.Array, batch: Mapping) -> jax.Array:
+  """A tap with zeros for padding, which may hold NaN.
+
+  A connector would hand it on: the loss of padding is left out, but 0 * NaN in
+  the gradient of a kernel is NaN.
+  """
+  weight = batch.get('weight')
+  if weight is None:
+    return x
+  return jnp.where((weight > 0).reshape(-1, *(1,) * (x.ndim - 1)), x, 0)

@@ -2,7 +2,8 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
+
+from kdjax.losses.numerics import at_least_float32
 
 
 class Regressor(nn.Module):
@@ -30,7 +31,7 @@ class Regressor(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps `[batch, ..., student_channels]` to `[batch, *shape]`."""
     # The regressor is part of the loss and computes as losses do.
-    x = x.astype(jnp.float32) if x.dtype != jnp.float64 else x
+    x = at_least_float32(x)
     if x.ndim == 4:
       height, width = self.shape[:2]
       enlarged = max(x.shape[1], height), max(x.shape[2], width)
@@ -38,11 +39,16 @@ class Regressor(nn.Module):
         size = (x.shape[0], *enlarged, x.shape[3])
         x = jax.image.resize(x, size, 'bilinear')
       kernel = 1 + x.shape[1] - height, 1 + x.shape[2] - width
-      x = nn.Conv(self.shape[-1], kernel, padding='VALID')(x)
+      x = nn.Conv(self.shape[-1], kernel, padding='VALID', param_dtype=x.dtype)(
+        x
+      )
     else:
-      x = nn.Dense(self.shape[-1])(x)
+      x = nn.Dense(self.shape[-1], param_dtype=x.dtype)(x)
     if self.batch_norm:
       x = nn.BatchNorm(
-        use_running_average=False, momentum=0.9, axis_name=self.axis_name
+        use_running_average=False,
+        momentum=0.9,
+        axis_name=self.axis_name,
+        param_dtype=x.dtype,
       )(x)
     return nn.relu(x)

@@ -1,6 +1,7 @@
 """Transforms of losses on what the networks compute inside."""
 
 import jax
+import jax.numpy as jnp
 
 from kdjax.losses.feature.hints import hint_loss
 from kdjax.transforms import base
@@ -31,7 +32,7 @@ def hint(
 
   Raises:
     ValueError: from `init`, if there is no such tap (lists those there are) or
-      the ranks differ.
+      the ranks or the numbers of tokens differ.
 
   References:
     Romero et al., `FitNets: Hints for Thin Deep Nets
@@ -52,17 +53,22 @@ def hint(
         f'hint needs taps of one rank, got student {student!r} of shape '
         f'{source.shape} and teacher {teacher!r} of shape {target.shape}.'
       )
-    zeros = jax.numpy.zeros(source.shape, source.dtype)
+    if len(source.shape) != 4 and source.shape[1:-1] != target.shape[1:-1]:
+      raise ValueError(
+        f'hint needs as many tokens of either, got student {student!r} of '
+        f'shape {source.shape} and teacher {teacher!r} of shape {target.shape}.'
+      )
+    zeros = jnp.zeros(source.shape, source.dtype)
     variables = dict(regressor(target).init(key, zeros))
     params = variables.pop('params')
     return base.LossVariables(params, variables)
 
   def apply(variables, student_outputs, teacher_outputs, batch, step):
     del step
-    target = teacher_outputs[teacher]
+    target = base.without_padding(teacher_outputs[teacher], batch)
     regressed, state = regressor(target).apply(
       {'params': variables.params, **variables.state},
-      student_outputs[student],
+      base.without_padding(student_outputs[student], batch),
       mutable=list(variables.state),
     )
     losses = hint_loss(regressed, target, mean_squared=mean_squared)

@@ -49,7 +49,9 @@ def wait_for_epoch(workdir: pathlib.Path, name: str, epoch: int) -> None:
   while time.monotonic() < deadline:
     path = workdir / 'metrics.jsonl'
     lines = path.read_text().splitlines() if path.exists() else []
-    if any(f'"run": "{name}"' in x and f'"epoch": {epoch},' in x for x in lines):
+    if any(
+      f'"run": "{name}"' in x and f'"epoch": {epoch},' in x for x in lines
+    ):
       return
     time.sleep(0.005)
   raise TimeoutError(f'{name} did not reach epoch {epoch}')
@@ -79,10 +81,19 @@ def finished(tmp_path_factory):
 def test_leaves_what_the_readme_says(finished):
   workdir, result = finished
   summary = json.loads((workdir / 'summary.json').read_text())
-  assert list(summary) == (
-    'dataset method seeds devices seconds steps_per_second teacher student '
-    'scratch distilled gain'
-  ).split()
+  assert list(summary) == [
+    'dataset',
+    'method',
+    'seeds',
+    'devices',
+    'seconds',
+    'steps_per_second',
+    'teacher',
+    'student',
+    'scratch',
+    'distilled',
+    'gain',
+  ]
   assert summary['seeds'] == [0, 1]
   assert summary['student']['parameters'] == 64 * 16 + 16 + 16 * 10 + 10
   assert summary['student']['bytes'] == 4 * 1210

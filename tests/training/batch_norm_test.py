@@ -12,21 +12,32 @@ _PIXELS = _RANDOM.integers(0, 255, (20, 4, 4, 1)).astype(np.uint8)
 _LABELS = _RANDOM.integers(0, 3, 20).astype(np.int32)
 
 
-def _trained(axis_name, count):
-  """One epoch of three steps, the last with padding."""
-  devices = jax.local_devices()[:count]
-  model = models.from_linen(
+_LOSS = transforms.labels()
+_OPTIMIZER = training.make_optimizer('sgd', 0.05)
+
+
+def _model(axis_name):
+  return models.from_linen(
     models.ConvNet((3, 4), (1, 1), 3, axis_name=axis_name)
   )
-  loss = transforms.labels()
-  optimizer = training.make_optimizer('sgd', 0.05)
+
+
+@pytest.fixture(scope='module')
+def start():
   image = jax.ShapeDtypeStruct((8, 4, 4, 1), jnp.float32)
   init = jax.jit(
-    lambda: training.init_state(0, model, loss, optimizer, image, {})
+    lambda: training.init_state(0, _model(None), _LOSS, _OPTIMIZER, image, {})
   )
-  state = init()
+  return jax.device_get(init())
+
+
+def _trained(start, axis_name, count):
+  """One epoch of three steps, the last with padding."""
+  devices = jax.local_devices()[:count]
   run = training.streaming_epoch(
-    training.make_train_step(model, loss, optimizer, axis_name=training.AXIS),
+    training.make_train_step(
+      _model(axis_name), _LOSS, _OPTIMIZER, axis_name=training.AXIS
+    ),
     None,
     data.from_arrays(_PIXELS, _LABELS),
     lambda keys, images: data.normalise(images, (127.0,), (74.0,)),
@@ -34,13 +45,13 @@ def _trained(axis_name, count):
     batch_size=8,
     devices=devices,
   )
-  state, _ = run(training.replicate(state, devices), 0)
+  state, _ = run(training.replicate(start, devices), 0)
   return jax.device_get(state.model)
 
 
 @pytest.fixture(scope='module')
-def alone():
-  return _trained(None, 1)
+def alone(start):
+  return _trained(start, None, 1)
 
 
 def _largest_difference(one, other):
@@ -48,13 +59,13 @@ def _largest_difference(one, other):
   return max(jax.tree.leaves(differences))
 
 
-def test_synchronised_batch_norm_equals_one_device(alone):
-  together = _trained(training.AXIS, 2)
+def test_synchronised_batch_norm_equals_one_device(start, alone):
+  together = _trained(start, training.AXIS, 2)
   assert jax.tree.leaves(together.state)
   assert _largest_difference(alone, together) < 2e-5
 
 
-def test_batch_norm_per_device_differs(alone):
-  apart = _trained(None, 2)
+def test_batch_norm_per_device_differs(start, alone):
+  apart = _trained(start, None, 2)
   assert _largest_difference(alone.params, apart.params) > 1e-3
   assert _largest_difference(alone.state, apart.state) > 1e-3

@@ -225,9 +225,12 @@ def test_an_epoch_shows_every_example_once(recorded):
 def test_images_are_the_augmented_examples(recorded):
   images = (recorded[0]['image'] * 60.0 + 100.0).reshape(-1, 4, 4)
   pixels = _PIXELS[recorded[0]['index'].ravel(), :, :, 0]
-  same = [np.allclose(x, y, atol=0.1) for x, y in zip(images, pixels)]
+  same = [
+    np.allclose(x, y, atol=0.1) for x, y in zip(images, pixels, strict=True)
+  ]
   mirrored = [
-    np.allclose(x, y[:, ::-1], atol=0.1) for x, y in zip(images, pixels)
+    np.allclose(x, y[:, ::-1], atol=0.1)
+    for x, y in zip(images, pixels, strict=True)
   ]
   assert np.all(np.logical_xor(same, mirrored))
   assert 0.25 < np.mean(mirrored) < 0.75

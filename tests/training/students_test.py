@@ -31,7 +31,7 @@ def _loss():
 
 @pytest.fixture(scope='module')
 def setup():
-  student = models.from_linen(models.MLP((8, 6), 3))
+  student = models.from_linen(models.MLP((8,), 3))
   teacher = models.from_linen(models.MLP((12,), 3))
   variables = jax.jit(teacher.init)(jax.random.key(5), jnp.zeros(_IMAGE.shape))
   outputs, _ = jax.eval_shape(teacher.apply, variables, _IMAGE)

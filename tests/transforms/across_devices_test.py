@@ -78,17 +78,23 @@ def _global_batch(padded=()):
 
 
 @functools.cache
-def _program(name, devices):
-  """Parameters, and `(params, shards) -> (value, gradients, state)`."""
-  term = _TERMS[name]()
+def _initial(name):
+  """A term, the student's parameters, and what the term owns."""
+  term, whole = _TERMS[name](), _global_batch()
   model = {
     'embedding': _normal(3, _DIM, _HIDDEN),
     'head': _normal(4, _HIDDEN, _CLASSES),
   }
-  shard = _global_batch()
-  owned = term.init(
-    jax.random.key(0), _student(model, shard['inputs']), shard['teacher']
+  owned = jax.jit(term.init)(
+    jax.random.key(0), _student(model, whole['inputs']), whole['teacher']
   )
+  return term, model, owned
+
+
+@functools.cache
+def _program(name, devices):
+  """Parameters, and `(params, shards) -> (value, gradients, state)`."""
+  term, model, owned = _initial(name)
 
   def step(params, shard):
     def objective(params):
@@ -120,17 +126,24 @@ def _run(name, devices, whole):
   return jax.device_get(mapped(params, shards))
 
 
-def _assert_equal(result, expected):
-  """To 1e-6 of the size of each leaf."""
+def _assert_equal(result, expected, floor=0.0):
+  """To 1e-6 of the size of each leaf, or of `floor` if that is more."""
   assert jax.tree.structure(result) == jax.tree.structure(expected)
   for a, b in zip(
     jax.tree.leaves(result), jax.tree.leaves(expected), strict=True
   ):
-    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6 * np.abs(b).max())
+    size = max(np.abs(b).max(), floor)
+    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6 * size)
 
 
-gathered = pytest.mark.parametrize(
-  'name', ['distance', 'angle', 'everything', 'gathered sum']
+many_devices = pytest.mark.parametrize(
+  ('name', 'many'),
+  [
+    ('distance', (2, 8)),
+    ('angle', (2, 8)),
+    ('everything', (2, 8)),
+    ('gathered sum', (8,)),
+  ],
 )
 paddings = pytest.mark.parametrize(
   'padded',
@@ -139,23 +152,23 @@ paddings = pytest.mark.parametrize(
 )
 
 
-@gathered
+@many_devices
 @paddings
-def test_value_and_gradients_do_not_depend_on_the_devices(name, padded):
+def test_value_and_gradients_do_not_depend_on_the_devices(name, many, padded):
   whole = _global_batch(padded)
   one = _run(name, 1, whole)
   for leaf in jax.tree.leaves(one):
     assert np.isfinite(leaf).all()
   assert np.abs(one[1]['model']['embedding']).max() > 1e-3
-  for devices in (2, 8):
+  for devices in many:
     _assert_equal(_run(name, devices, whole), one)
 
 
 def test_batch_norm_over_the_axis_does_not_depend_on_the_devices():
   whole = _global_batch()
   one = _run('batch norm', 1, whole)
-  for devices in (2, 8):
-    _assert_equal(_run('batch norm', devices, whole), one)
+  # The bias before a batch norm has no gradient, only its rounding.
+  _assert_equal(_run('batch norm', 8, whole), one, floor=1.0)
 
 
 @pytest.mark.parametrize(
@@ -189,12 +202,7 @@ def test_padding_may_hold_nan(name):
 def test_without_it_every_device_computes_another_loss(name):
   whole = _global_batch()
   value, slopes, _ = _run(name, 1, whole)
-  alone, alone_slopes, _ = _run(f'{name} per device', 1, whole)
-  assert alone == pytest.approx(value, rel=1e-6)
   shards, shard_slopes, _ = _run(f'{name} per device', 8, whole)
   assert abs(shards - value) > 0.1 * value
-  right, same, other = (
-    s['model']['embedding'] for s in (slopes, alone_slopes, shard_slopes)
-  )
-  np.testing.assert_allclose(same, right, rtol=1e-5, atol=1e-6)
+  right, other = (s['model']['embedding'] for s in (slopes, shard_slopes))
   assert np.abs(other - right).max() > 0.1 * np.abs(right).max()

@@ -15,7 +15,7 @@ def _hint(**kwargs):
 
 
 def _setup(student_shape, teacher_shape, **kwargs):
-  """A hint, what it owns, and random taps of the shapes."""
+  """A hint, random parameters, and random taps of the shapes."""
   rng = np.random.RandomState(0)
   student = {'guided': rng.randn(*student_shape).astype(np.float32)}
   teacher = {'hint': rng.randn(*teacher_shape).astype(np.float32)}
@@ -23,13 +23,19 @@ def _setup(student_shape, teacher_shape, **kwargs):
   shapes = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), (student, teacher)
   )
-  return term, term.init(jax.random.key(0), *shapes), student, teacher
+  owned = jax.eval_shape(lambda key: term.init(key, *shapes), jax.random.key(0))
+  # Drawn here, for the initialisers take longer to compile than all the rest.
+  params = jax.tree.map(
+    lambda x: rng.randn(*x.shape).astype(x.dtype) / 2, owned.params
+  )
+  return term, owned._replace(params=params), student, teacher
 
 
-def _kernel(variables):
+def _layer(variables):
+  """Kernel and bias of the regressor's only layer with a kernel."""
   (layer,) = (p for n, p in variables.params.items() if 'BatchNorm' not in n)
   assert set(layer) == {'kernel', 'bias'}
-  return np.asarray(layer['kernel'])
+  return np.float64(layer['kernel']), np.float64(layer['bias'])
 
 
 @pytest.mark.parametrize(
@@ -46,7 +52,7 @@ def _kernel(variables):
 )
 def test_regressor_and_its_gradients(student_shape, teacher_shape, kernel):
   term, variables, student, teacher = _setup(student_shape, teacher_shape)
-  assert _kernel(variables).shape == kernel
+  assert _layer(variables)[0].shape == kernel
   assert variables.state == {}
 
   def value(params, guided):
@@ -61,7 +67,7 @@ def test_regressor_and_its_gradients(student_shape, teacher_shape, kernel):
     assert np.abs(slope).max() > 0
 
 
-def _regressed(features, kernel):
+def _regressed(features, kernel, bias):
   """A valid convolution and a ReLU, in loops."""
   features = np.float64(features)
   height, width = kernel.shape[:2]
@@ -75,7 +81,7 @@ def _regressed(features, kernel):
   )
   for n, i, j in np.ndindex(out.shape[:3]):
     patch = features[n, i : i + height, j : j + width]
-    out[n, i, j] = np.einsum('hwc,hwcd->d', patch, np.float64(kernel))
+    out[n, i, j] = np.einsum('hwc,hwcd->d', patch, kernel) + bias
   return np.maximum(out, 0)
 
 
@@ -87,14 +93,14 @@ def _enlarge_height_2_to_4(x):
 
 
 @pytest.mark.parametrize(
-  ('student_shape', 'prepare'),
+  ('student_shape', 'prepare', 'mean_squared'),
   [
-    ((2, 5, 4, 3), lambda x: x),
-    ((2, 2, 3, 3), _enlarge_height_2_to_4),
+    ((2, 5, 4, 3), lambda x: x, False),
+    ((2, 5, 4, 3), lambda x: x, True),
+    ((2, 2, 3, 3), _enlarge_height_2_to_4, False),
   ],
-  ids=['convolution', 'enlarged'],
+  ids=['convolution', 'mean squared', 'enlarged'],
 )
-@pytest.mark.parametrize('mean_squared', [False, True])
 def test_value_matches_loops(student_shape, prepare, mean_squared):
   term, variables, student, teacher = _setup(
     student_shape, (2, 4, 3, 5), mean_squared=mean_squared
@@ -102,7 +108,7 @@ def test_value_matches_loops(student_shape, prepare, mean_squared):
   value, state, metrics = jax.jit(term.apply)(
     variables, student, teacher, {}, _STEP
   )
-  regressed = _regressed(prepare(student['guided']), _kernel(variables))
+  regressed = _regressed(prepare(student['guided']), *_layer(variables))
   squares = ((regressed - teacher['hint']) ** 2).reshape(2, -1)
   expected = squares.mean() if mean_squared else squares.sum(-1).mean() / 2
   assert value == pytest.approx(expected, rel=1e-5)
@@ -110,11 +116,13 @@ def test_value_matches_loops(student_shape, prepare, mean_squared):
 
 
 def test_batch_norm_updates_its_state():
-  term, variables, student, teacher = _setup(
+  term, _, student, teacher = _setup(
     (6, 3), (6, 5), batch_norm=True, mean_squared=True
   )
+  variables = jax.jit(term.init)(jax.random.key(0), student, teacher)
   value, state, _ = jax.jit(term.apply)(variables, student, teacher, {}, _STEP)
-  hidden = np.float64(student['guided']) @ _kernel(variables)
+  # Fresh: the biases are 0, the scale is 1.
+  hidden = np.float64(student['guided']) @ _layer(variables)[0]
   mean, variance = hidden.mean(0), hidden.var(0)
   (before,) = variables.state['batch_stats'].values()
   np.testing.assert_array_equal(before['mean'], 0)
@@ -130,7 +138,8 @@ def test_batch_norm_updates_its_state():
 
 def test_keys_matter():
   taps = {'guided': jnp.ones((2, 3))}, {'hint': jnp.ones((2, 5))}
-  kernels = [_kernel(_hint().init(jax.random.key(i), *taps)) for i in (0, 1)]
+  init = jax.jit(_hint().init)
+  kernels = [_layer(init(jax.random.key(i), *taps))[0] for i in (0, 1)]
   assert np.abs(kernels[0] - kernels[1]).max() > 0.01
 
 
@@ -139,17 +148,18 @@ def test_half_precision_features_regress_in_float32():
   low = {'guided': jnp.asarray(student['guided'], jnp.bfloat16)}
   value, _, _ = jax.jit(term.apply)(variables, low, teacher, {}, _STEP)
   assert value.dtype == np.float32
-  hidden = np.maximum(np.float64(low['guided']) @ _kernel(variables), 0)
+  kernel, bias = _layer(variables)
+  hidden = np.maximum(np.float64(low['guided']) @ kernel + bias, 0)
   expected = ((hidden - teacher['hint']) ** 2).sum(-1).mean() / 2
   assert value == pytest.approx(expected, rel=1e-5)
 
 
 def test_float64_features_regress_in_float64():
   with jax.enable_x64(True):
-    taps = {'guided': jnp.ones((2, 3))}, {'hint': jnp.ones((2, 5))}
+    taps = {'guided': np.ones((2, 3))}, {'hint': np.ones((2, 5))}
     term = _hint()
-    variables = term.init(jax.random.key(0), *taps)
-    value, _, _ = term.apply(variables, *taps, {}, _STEP)
+    variables = jax.eval_shape(term.init, jax.random.key(0), *taps)
+    value, _, _ = jax.eval_shape(term.apply, variables, *taps, {}, _STEP)
   assert value.dtype == np.float64
 
 

@@ -33,7 +33,10 @@ def _apply(term, student, teacher, batch):
 
 @both
 def test_embeddings_by_default(factory, loops):
-  student, teacher = _taps('embedding', (5, 3), 0), _taps('embedding', (5, 4), 1)
+  student, teacher = (
+    _taps('embedding', (5, 3), 0),
+    _taps('embedding', (5, 4), 1),
+  )
   value = _apply(factory(), student, teacher, {})
   expected = loops(student['embedding'], teacher['embedding'])
   assert value == pytest.approx(expected, rel=1e-4)

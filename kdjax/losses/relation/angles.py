@@ -34,7 +34,9 @@ def relational_angle_loss(
 
   Returns:
     A scalar, float32 at least; 0 for one example. Invariant to rotation,
-    translation and scale of either set of embeddings.
+    translation and scale of either set of embeddings. The Gram form loses
+    accuracy where distances are small beside the embeddings' spread: in
+    float32, below about 3 % of it; below 0.14 % rows count as coincident.
 
   Raises:
     AssertionError: if the batch sizes differ, the rank is not 2 or the dtypes

@@ -35,7 +35,10 @@ def relational_distance_loss(
 
   Returns:
     A scalar, float32 at least; 0 for one example. Invariant to rotation,
-    translation and scale of either set of embeddings.
+    translation and scale of either set of embeddings (scale as long as the
+    distances are well above 1e-6, which coincident rows count as). The Gram
+    form loses accuracy where distances are small beside the embeddings' spread:
+    in float32, below about 3 % of it; below 0.14 % rows count as coincident.
 
   Raises:
     AssertionError: if the batch sizes differ, the rank is not 2 or the dtypes

@@ -4,14 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 from references import losses as reference
 
 from kdjax.losses import relational_angle_loss
 
-
 # Compiled once per shape for the whole file.
-_LOSS = jax.jit(jax.value_and_grad(relational_angle_loss))
+_LOSS = jax.jit(jax.value_and_grad(relational_angle_loss, argnums=(0, 1)))
 
 
 def _embeddings(seed):
@@ -23,15 +21,19 @@ def _embeddings(seed):
 def test_matches_loops(seed):
   student, teacher = _embeddings(seed)
   with jax.enable_x64(True):
-    value, slope = _LOSS(student, teacher)
+    value, slopes = _LOSS(student, teacher)
   assert value.shape == ()
-  assert value.dtype == slope.dtype == np.float64
+  assert value.dtype == np.float64
   expected = reference.relational_angle(student, teacher)
   np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-14)
-  differences = reference.slope(
-    lambda s: reference.relational_angle(s, teacher), student
+  # Both, for a loss never stops a gradient by itself.
+  differences = (
+    reference.slope(lambda s: reference.relational_angle(s, teacher), student),
+    reference.slope(lambda t: reference.relational_angle(student, t), teacher),
   )
-  np.testing.assert_allclose(slope, differences, rtol=1e-6, atol=1e-9)
+  for slope, expected in zip(slopes, differences, strict=True):
+    assert slope.dtype == np.float64
+    np.testing.assert_allclose(slope, expected, rtol=1e-6, atol=1e-9)
 
 
 def test_matches_loops_without_jit():
@@ -61,25 +63,14 @@ def test_opposite_angles_are_in_the_linear_part():
   assert value == pytest.approx(2 * (1.5 + 1.5) / 27, rel=1e-5)
 
 
-def test_gradient_matches_differences_in_both_arguments():
-  student, teacher = _embeddings(1)
-  with jax.enable_x64(True):
-    check_grads(
-      jax.jit(relational_angle_loss),
-      (jnp.asarray(student), jnp.asarray(teacher)),
-      order=1,
-      modes=('rev',),
-    )
-
-
 def test_coincident_corners_count_as_cosine_zero():
   student, teacher = _embeddings(2)
   student[1], teacher[3] = student[0], teacher[2]
   with jax.enable_x64(True):
-    value, slope = _LOSS(student, teacher)
+    value, slopes = _LOSS(student, teacher)
   expected = reference.relational_angle(student, teacher)
   assert value == pytest.approx(expected, rel=1e-9)
-  assert np.isfinite(slope).all()
+  assert all(np.isfinite(slope).all() for slope in slopes)
 
 
 def test_never_holds_differences_or_all_angles():
