@@ -10,7 +10,7 @@ _VERSION = re.search(
   r"__version__ = '(.+)'", (_ROOT / 'kdjax' / '__init__.py').read_text()
 ).group(1)
 
-_TEST = ['hypothesis', 'mypy', 'pytest', 'ruff']
+_TEST = ['hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ruff']
 
 setuptools.setup(
   name='kdjax',

@@ -62,7 +62,9 @@ def save(
       step,
       args=ocp.args.Composite(
         **{
-          _TREE: ocp.args.StandardSave(tree),
+          # From the host: of a tree replicated over many devices orbax would
+          # compile a slice of every leaf for every device.
+          _TREE: ocp.args.StandardSave(jax.device_get(tree)),
           _NOTE: ocp.args.JsonSave(note),
         }
       ),
@@ -84,6 +86,12 @@ def _latest(directory: str | pathlib.Path) -> int:
   return step
 
 
+def _foreign(directory: str | pathlib.Path) -> CheckpointError:
+  return CheckpointError(
+    f'{str(directory)!r} holds a checkpoint that kdjax did not write.'
+  )
+
+
 def read_note(directory: str | pathlib.Path) -> dict[str, Any]:
   """The note of the last step.
 
@@ -97,9 +105,7 @@ def read_note(directory: str | pathlib.Path) -> dict[str, Any]:
         step, args=ocp.args.Composite(**{_NOTE: ocp.args.JsonRestore()})
       )
     except (FileNotFoundError, KeyError, ValueError) as error:
-      raise CheckpointError(
-        f'{str(directory)!r} holds a checkpoint that kdjax did not write.'
-      ) from error
+      raise _foreign(directory) from error
     return restored[_NOTE]
 
 
@@ -119,7 +125,11 @@ def restore(directory: str | pathlib.Path, template: Any) -> Any:
   """
   step = _latest(directory)
   with _manager(directory) as manager:
-    _check_shapes(directory, manager.item_metadata(step)[_TREE], template)
+    try:
+      metadata = manager.item_metadata(step)[_TREE]
+    except (FileNotFoundError, KeyError, ValueError) as error:
+      raise _foreign(directory) from error
+    _check_shapes(directory, metadata, template)
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     abstract = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),

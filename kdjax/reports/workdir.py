@@ -35,7 +35,7 @@ def claim(
   if workdir.exists() and not workdir.is_dir():
     raise WorkdirError(f'workdir={workdir}: must be a directory')
   if path.exists():
-    _check_same(workdir, json.loads(path.read_text()), settings)
+    _check_same(workdir, _read(path), settings)
     if not resume:
       raise WorkdirError(
         f'workdir={workdir}: holds a run of these settings; continue it with '
@@ -49,6 +49,19 @@ def claim(
     workdir.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(settings, indent=2) + '\n')
   return workdir
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    settings = json.loads(path.read_text())
+  except ValueError:
+    settings = None
+  if not isinstance(settings, dict):
+    raise WorkdirError(
+      f'workdir={path.parent}: its {SETTINGS_FILE} is not one of kdjax; name '
+      'another directory'
+    )
+  return settings
 
 
 def _check_same(

@@ -67,10 +67,21 @@ def make_optimizer(
       optax.sgd(learning_rate, momentum=0.9, nesterov=True),
     )
   if name == 'adam':
-    return optax.chain(
-      clip, optax.adamw(learning_rate, weight_decay=weight_decay)
-    )
+    adam = optax.adamw(learning_rate, weight_decay=weight_decay)
+    return optax.chain(clip, _with_standard_promotion(adam))
   raise ValueError(f'optimizer must be one of {OPTIMIZERS}, got {name!r}.')
+
+
+def _with_standard_promotion(
+  inner: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+  """Adam's bias correction takes `decay**count`, which strict mode refuses."""
+
+  def update(gradients, state, params=None):
+    with jax.numpy_dtype_promotion('standard'):
+      return inner.update(gradients, state, params)
+
+  return optax.GradientTransformation(inner.init, update)
 
 
 def freeze_unreached(
