@@ -71,8 +71,12 @@ def over_students(stacked: ModelVariables) -> Callable:
   A vmapped convolution with one kernel per student is a grouped convolution,
   which has no fast kernel.
   """
-  convolutional = any(leaf.ndim == 5 for leaf in jax.tree.leaves(stacked))
-  return training.unrolled if convolutional else training.vmapped
+  return training.unrolled if _convolutional(stacked) else training.vmapped
+
+
+def _convolutional(stacked: ModelVariables) -> bool:
+  """Whether there are kernels `[students, height, width, in, out]`."""
+  return any(leaf.ndim == 5 for leaf in jax.tree.leaves(stacked))
 
 
 def _normalise(dataset: data.Dataset, images: jax.Array) -> jax.Array:
@@ -91,9 +95,9 @@ def epoch_program(
   context: Context,
   run: Run,
   optimizer: optax.GradientTransformation,
-  over_students: Callable,
+  stacked: ModelVariables,
 ) -> training.Epoch:
-  """The run's epoch, resident on the devices or streamed."""
+  """The run's epoch: as one program where that is fast, or streamed."""
   settings, dataset = context.settings, context.dataset
   augment = _AUGMENTATIONS[settings.augmentation]
   train_step = training.make_train_step(
@@ -102,13 +106,14 @@ def epoch_program(
     optimizer,
     teacher=run.teacher,
     axis_name=training.AXIS,
-    over_students=over_students,
+    over_students=over_students(stacked),
   )
-  make = (
-    training.streaming_epoch
-    if _streams(settings, dataset, run.source)
-    else training.resident_epoch
-  )
+  if _streams(settings, dataset, run.source):
+    make = training.streaming_epoch
+  elif jax.default_backend() == 'cpu' and _convolutional(stacked):
+    make = training.stepped_epoch
+  else:
+    make = training.resident_epoch
   return make(
     train_step,
     run.teacher_variables,
@@ -123,7 +128,7 @@ def evaluation(
   settings: Settings,
   dataset: data.Dataset,
   model: Model,
-  over_students: Callable,
+  stacked: ModelVariables,
 ) -> training.Evaluation:
   """The evaluation of stacked models on the test set."""
   make = (
@@ -133,7 +138,7 @@ def evaluation(
   )
   eval_step = training.make_eval_step(model, axis_name=training.AXIS)
   return make(
-    over_students(eval_step),
+    over_students(stacked)(eval_step),
     dataset.test,
     lambda images: _normalise(dataset, images),
     batch_size=_EVALUATION_BATCH,
@@ -160,5 +165,5 @@ def evaluate_models(
   variables: ModelVariables,
 ) -> dict[str, np.ndarray]:
   """`accuracy` and `loss` on the test set of stacked models, `[models]`."""
-  run = evaluation(settings, dataset, model, over_students(variables))
+  run = evaluation(settings, dataset, model, variables)
   return run(training.replicate(variables))

@@ -45,10 +45,9 @@ def train(context: Context, run: Run) -> Trained:
   if done:
     states = checkpoint.restore(directory, states)
   states = training.replicate(states)
-  over_students = programs.over_students(states.model)
-  run_epoch = programs.epoch_program(context, run, optimizer, over_students)
+  run_epoch = programs.epoch_program(context, run, optimizer, states.model)
   evaluate = programs.evaluation(
-    context.settings, context.dataset, run.model, over_students
+    context.settings, context.dataset, run.model, states.model
   )
   context.observer.start(run.name, run.epochs, done)
   begun, accuracy = time.perf_counter(), None

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 import numpy as np
-from rich import console, table
+from rich import box, console, table
 
 from kdjax.analysis import paired_gain
 from kdjax.reports.recorder import write_atomically
@@ -52,8 +52,11 @@ def print_summary(
     title=f'{summary["dataset"]}, {summary["method"]}: test accuracy after '
     f'the last epoch, {len(summary["seeds"])} seed(s)',
     caption='MFLOPs and microseconds are per example',
+    box=box.SIMPLE_HEAD,
+    padding=(0, 1, 0, 0),
+    pad_edge=False,
   )
-  rows.add_column('')
+  rows.add_column('', no_wrap=True)
   rows.add_column('model', no_wrap=True)
   for name in ('accuracy %', 'parameters', 'MB', 'MFLOPs', 'µs'):
     rows.add_column(name, justify='right', no_wrap=True)

@@ -1,6 +1,11 @@
 """States, pure train steps, and the programs that run them over devices."""
 
-from kdjax.training.epochs import Epoch, resident_epoch, streaming_epoch
+from kdjax.training.epochs import (
+  Epoch,
+  resident_epoch,
+  stepped_epoch,
+  streaming_epoch,
+)
 from kdjax.training.evaluation import (
   Evaluation,
   resident_evaluation,
@@ -36,6 +41,7 @@ __all__ = [
   'replicate',
   'resident_epoch',
   'resident_evaluation',
+  'stepped_epoch',
   'streaming_epoch',
   'streaming_evaluation',
   'unrolled',

@@ -20,6 +20,7 @@ _SHAPE = jax.ShapeDtypeStruct((_BATCH, 4, 4, 1), jnp.float32)
 _KEY = 9
 _EPOCHS = {
   'resident': training.resident_epoch,
+  'stepped': training.stepped_epoch,
   'streaming': training.streaming_epoch,
 }
 
@@ -123,7 +124,8 @@ def setup():
 
 @pytest.fixture(scope='module')
 def results(setup):
-  cases = ('resident', 1), ('resident', 2), ('resident', 8), ('streaming', 8)
+  cases = [('resident', 1), ('resident', 2), ('resident', 8)]
+  cases += [('stepped', 8), ('streaming', 8)]
   return {case: _two_epochs(setup, *case) for case in cases}
 
 
@@ -142,14 +144,16 @@ def test_states_and_metrics_do_not_depend_on_the_device_count(results, count):
   _assert_close(several.metrics, one.metrics)
 
 
-def test_streaming_is_resident(results):
-  resident, streaming = results['resident', 8], results['streaming', 8]
-  _assert_close(streaming.states, resident.states)
-  _assert_close(streaming.metrics, resident.metrics)
+@pytest.mark.parametrize('kind', ['stepped', 'streaming'])
+def test_other_forms_are_resident(results, kind):
+  resident, other = results['resident', 8], results[kind, 8]
+  _assert_close(other.states, resident.states)
+  _assert_close(other.metrics, resident.metrics)
 
 
 @pytest.mark.parametrize(
-  'case', [('resident', 1), ('resident', 8), ('streaming', 8)]
+  'case',
+  [('resident', 1), ('resident', 8), ('stepped', 8), ('streaming', 8)],
 )
 def test_the_step_is_traced_once_and_the_states_donated(setup, results, case):
   result = results[case]
