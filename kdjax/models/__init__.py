@@ -9,6 +9,7 @@ from kdjax.models.convnet import ConvNet
 from kdjax.models.mlp import MLP
 from kdjax.models.model import Model, ModelVariables, middle_stage, taps
 from kdjax.models.resnet import ResNet
+from kdjax.models.vit import ViT
 from kdjax.models.zoo import create, names
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
   'Model',
   'ModelVariables',
   'ResNet',
+  'ViT',
   'create',
   'from_function',
   'from_linen',

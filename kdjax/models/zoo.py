@@ -9,6 +9,7 @@ from kdjax.models.convnet import ConvNet
 from kdjax.models.mlp import MLP
 from kdjax.models.model import Model
 from kdjax.models.resnet import ResNet
+from kdjax.models.vit import ViT
 
 
 def create(
@@ -69,11 +70,22 @@ def _resnet(depth: int):
   return make
 
 
+def _vit(depth: int, width: int, heads: int):
+  def make(classes, dtype, axis_name) -> nn.Module:
+    del axis_name  # has no batch norm
+    return ViT(depth, width, heads, classes, dtype=dtype)
+
+  return make
+
+
 _FACTORIES = {
   'mlp_teacher': _mlp(512, 512),
   'mlp_student': _mlp(16),
   'cnn_teacher': _convnet((64, 128, 256), (2, 2, 2)),
   'cnn_student': _convnet((16, 48, 96), (1, 1, 1)),
+  # As many heads in both, so that their attention can be compared.
+  'vit_teacher': _vit(6, 192, 4),
+  'vit_student': _vit(3, 64, 4),
   'resnet8': _resnet(8),
   'resnet14': _resnet(14),
   'resnet20': _resnet(20),

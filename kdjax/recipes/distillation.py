@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import jax
 
 from kdjax import data, transforms
-from kdjax.recipes.methods import Stage
 from kdjax.recipes.networks import (
   Network,
   first_network,
   make_model,
   reused_teacher,
 )
+from kdjax.recipes.preparation import stages as method_stages
 from kdjax.recipes.run import Context, Experiment, Observer, Run
 from kdjax.recipes.settings import Settings
 from kdjax.recipes.training_run import Trained, train
@@ -113,28 +113,25 @@ def distill(
     DivergenceError: if a loss stops being finite.
     Interrupted: if a signal asked to stop.
   """
-  settings, dataset, stages = experiment
+  settings, dataset, source = experiment
   context = Context(settings, dataset, pathlib.Path(workdir), observer, stop)
+  assert source is not None  # `prepare_teacher` does not lead here
   if settings.teacher_checkpoint:
     teacher = reused_teacher(context)
   else:
     teacher = _train_teacher(context)
-  scratch = _train_scratch(context) if settings.scratch else None
-  distilled = _train_stages(context, teacher, stages)
+  scratch = _train_scratch(context, source) if settings.scratch else None
+  distilled = _train_stages(context, source, teacher)
   name = settings.student
   model = make_model(settings, dataset, name)
   student = first_network(name, model, distilled)
   return Distilled(experiment, teacher, student, scratch, distilled)
 
 
-def _student_run(context: Context, **kwargs: Any) -> Run:
+def _student_run(context: Context, source: data.Source, **kwargs: Any) -> Run:
   """A run of the students on the transfer set."""
   settings = context.settings
   _, student_key = _keys(settings)
-  source, examples = context.dataset.train, settings.transfer_examples
-  if examples < len(source):
-    subset = data.transfer_subset(settings.data_seed, source.labels(), examples)
-    source = source.take(subset)
   name = settings.student
   return Run(
     architecture=name,
@@ -146,24 +143,29 @@ def _student_run(context: Context, **kwargs: Any) -> Run:
   )
 
 
-def _train_scratch(context: Context) -> Trained:
+def _train_scratch(context: Context, source: data.Source) -> Trained:
   loss = transforms.weighted_sum(labels=(1.0, transforms.labels()))
   epochs = context.settings.epochs
   return train(
-    context, _student_run(context, name='scratch', loss=loss, epochs=epochs)
+    context,
+    _student_run(context, source, name='scratch', loss=loss, epochs=epochs),
   )
 
 
 def _train_stages(
-  context: Context, teacher: Network, stages: tuple[Stage, ...]
+  context: Context, source: data.Source, teacher: Network
 ) -> Trained:
   """Trains through the stages, each from where the one before it ended."""
+  stages = method_stages(
+    context.settings, context.dataset, source, teacher.variables
+  )
   offset, steps, seconds, start = 0, 0, 0.0, None
   for stage in stages:
     trained = train(
       context,
       _student_run(
         context,
+        source,
         name=stage.name,
         loss=stage.loss,
         epochs=stage.epochs,

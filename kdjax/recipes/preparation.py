@@ -2,7 +2,7 @@
 
 import jax
 
-from kdjax import data, transforms
+from kdjax import data, models, transforms
 from kdjax.recipes import methods, networks, programs
 from kdjax.recipes.errors import SettingsError
 from kdjax.recipes.run import Experiment
@@ -21,7 +21,9 @@ def prepare(settings: Settings) -> Experiment:
   settings, dataset, _ = experiment
   if settings.teacher_checkpoint:
     networks.check_teacher_checkpoint(settings, dataset)
-  return Experiment(settings, dataset, _stages(settings, dataset))
+  source = transfer_set(settings, dataset)
+  stages(settings, dataset, source)
+  return Experiment(settings, dataset, source)
 
 
 def prepare_teacher(settings: Settings) -> Experiment:
@@ -41,29 +43,63 @@ def prepare_teacher(settings: Settings) -> Experiment:
   return Experiment(settings.resolved(len(dataset.train)), dataset)
 
 
-def _stages(
-  settings: Settings, dataset: data.Dataset
+def transfer_set(settings: Settings, dataset: data.Dataset) -> data.Source:
+  """The examples that the student sees."""
+  source, examples = dataset.train, settings.transfer_examples
+  if examples == len(source):
+    return source
+  subset = data.transfer_subset(settings.data_seed, source.labels(), examples)
+  return source.take(subset)
+
+
+def stages(
+  settings: Settings,
+  dataset: data.Dataset,
+  source: data.Source,
+  teacher_variables: models.ModelVariables | None = None,
 ) -> tuple[methods.Stage, ...]:
-  """The method's stages, their taps and shapes checked."""
+  """The method's stages, their taps and shapes checked.
+
+  Args:
+    settings: Resolved settings.
+    dataset: The data.
+    source: The transfer set.
+    teacher_variables: The teacher's; None to check before there are any.
+
+  Raises:
+    SettingsError: if a tap does not exist, or does not fit its loss.
+  """
   image = programs.image_batch(dataset)
-  outputs = []
-  for name in (settings.student, settings.teacher):
+  shapes, outputs = {}, {}
+  for network in ('student', 'teacher'):
+    name = getattr(settings, network)
     model = networks.make_model(settings, dataset, name)
     variables = jax.eval_shape(model.init, jax.random.key(0), image)
-    outputs.append(jax.eval_shape(model.apply, variables, image)[0])
-  student, teacher = outputs
-  stages = methods.stages(methods.Choice(settings, student, teacher))
-  for stage in stages:
-    try:
+    shapes[network] = variables
+    outputs[network] = jax.eval_shape(model.apply, variables, image)[0]
+  choice = methods.Choice(
+    settings=settings,
+    **outputs,
+    teacher_params=(teacher_variables or shapes['teacher']).params,
+    labels=source.labels(),
+    steps_per_epoch=-(-len(source) // settings.batch_size),
+  )
+  try:
+    found = methods.stages(choice)
+    for stage in found:
       jax.eval_shape(
-        lambda loss=stage.loss: loss.init(jax.random.key(0), student, teacher)
+        lambda loss=stage.loss: loss.init(
+          jax.random.key(0), outputs['student'], outputs['teacher']
+        )
       )
-    except transforms.UnknownTapError as error:
-      raise SettingsError(
-        f'hint_{error.network}',
-        error.name,
-        f'must be one of {", ".join(error.known)}',
-      ) from error
-    except ValueError as error:
-      raise SettingsError('method', settings.method, str(error)) from error
-  return tuple(stages)
+  except transforms.UnknownTapError as error:
+    raise SettingsError(
+      f'hint_{error.network}',
+      error.name,
+      f'must be one of {", ".join(error.known)}',
+    ) from error
+  except SettingsError:
+    raise
+  except ValueError as error:
+    raise SettingsError('method', settings.method, str(error)) from error
+  return tuple(found)

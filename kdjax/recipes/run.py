@@ -10,7 +10,6 @@ import numpy as np
 
 from kdjax import data
 from kdjax.models import Model, ModelVariables
-from kdjax.recipes.methods import Stage
 from kdjax.recipes.settings import Settings
 from kdjax.training import loop
 from kdjax.transforms import LossTransform
@@ -39,12 +38,13 @@ class Experiment(NamedTuple):
   Attributes:
     settings: Resolved settings.
     dataset: The data.
-    stages: How the student is distilled; empty where only a teacher trains.
+    source: The examples that the student sees; None where only a teacher
+      trains.
   """
 
   settings: Settings
   dataset: data.Dataset
-  stages: tuple[Stage, ...] = ()
+  source: data.Source | None = None
 
 
 class Context(NamedTuple):

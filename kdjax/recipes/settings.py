@@ -88,7 +88,8 @@ class Settings:
   )
   hint_epochs: int = _field(
     0,
-    "Epochs of fitnets' first stage, part of the epochs; 0 for a quarter.",
+    'Epochs of the first stage of fitnets, fsp and ab, part of the epochs; '
+    '0 for a quarter.',
   )
   distance_weight: float = _field(25.0, 'Weight of the relational distances.')
   angle_weight: float = _field(50.0, 'Weight of the relational angles.')
@@ -208,7 +209,7 @@ class Settings:
     wanted = wanted or available
     epochs = self.epochs or _epochs(wanted, self.batch_size)
     hint_epochs = self.hint_epochs or max(1, epochs // 4)
-    if 'fitnets' in self.methods and hint_epochs >= epochs:
+    if methods.has_first_stage(self.methods) and hint_epochs >= epochs:
       raise SettingsError(
         'hint_epochs', hint_epochs, f'must be below epochs={epochs}'
       )

@@ -4,14 +4,21 @@ On several devices wrap them in `across_devices`, or each device compares its
 own examples only, which is another loss.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import chex
 import jax
 
 from kdjax.losses.relation.angles import relational_angle_loss
+from kdjax.losses.relation.cka import linear_cka_loss, rbf_cka_loss
 from kdjax.losses.relation.distances import relational_distance_loss
+from kdjax.losses.relation.instance_relation_graph import (
+  instance_relation_graph_loss,
+)
+from kdjax.losses.relation.probabilistic import probabilistic_transfer_loss
+from kdjax.losses.relation.similarity import similarity_preserving_loss
 from kdjax.transforms import base
+from kdjax.transforms.response import checks
 
 
 def relational_distance(
@@ -44,8 +51,177 @@ def relational_angle(
   return _relation(relational_angle_loss, student, teacher)
 
 
+def similarity_preserving(*, student: str, teacher: str) -> base.LossTransform:
+  """`kdjax.losses.similarity_preserving_loss` of two taps, flattened (SP).
+
+  The usual weight is 3000 for the last stages, before pooling
+  (`student='stage3', teacher='stage3'` of a CIFAR ResNet).
+
+  Args:
+    student: Name of the student's tap.
+    teacher: Name of the teacher's tap.
+
+  Raises:
+    ValueError: from `init`, if there is no such tap; lists those there are.
+
+  References:
+    Tung and Mori, `Similarity-Preserving Knowledge Distillation
+    <https://arxiv.org/abs/1907.09682>`_, 2019.
+  """
+  return _relation(similarity_preserving_loss, student, teacher)
+
+
+def probabilistic_transfer(
+  *, student: str = 'embedding', teacher: str = 'embedding'
+) -> base.LossTransform:
+  """`kdjax.losses.probabilistic_transfer_loss` of two taps, flattened (PKT).
+
+  The usual weight is 30000, for the embeddings.
+
+  Args:
+    student: Name of the student's tap.
+    teacher: Name of the teacher's tap.
+
+  Raises:
+    ValueError: from `init`, if there is no such tap; lists those there are.
+
+  References:
+    Passalis and Tefas, `Learning Deep Representations with Probabilistic
+    Knowledge Transfer <https://arxiv.org/abs/1803.10837>`_, 2018.
+  """
+  return _relation(probabilistic_transfer_loss, student, teacher)
+
+
+def linear_cka(
+  *, student: str = 'embedding', teacher: str = 'embedding'
+) -> base.LossTransform:
+  """`kdjax.losses.linear_cka_loss` of two taps: 1 - alignment, to minimise.
+
+  A measure first; there is no usual weight.
+
+  Args:
+    student: Name of the student's tap.
+    teacher: Name of the teacher's tap.
+
+  Raises:
+    ValueError: from `init`, if there is no such tap; lists those there are.
+
+  References:
+    Kornblith et al., `Similarity of Neural Network Representations Revisited
+    <https://arxiv.org/abs/1905.00414>`_, 2019.
+  """
+  return _relation(linear_cka_loss, student, teacher)
+
+
+def rbf_cka(
+  *,
+  student: str = 'embedding',
+  teacher: str = 'embedding',
+  bandwidth: float = 1.0,
+) -> base.LossTransform:
+  """`kdjax.losses.rbf_cka_loss` of two taps: 1 - alignment, to minimise.
+
+  A measure first; there is no usual weight.
+
+  Args:
+    student: Name of the student's tap.
+    teacher: Name of the teacher's tap.
+    bandwidth: Width of the kernel as a fraction of the median. Above 0.
+
+  Raises:
+    ValueError: if the bandwidth is not positive; from `init`, if there is no
+      such tap.
+
+  References:
+    Kornblith et al., `Similarity of Neural Network Representations Revisited
+    <https://arxiv.org/abs/1905.00414>`_, 2019.
+  """
+  base.check_positive('bandwidth', bandwidth)
+  return _relation(rbf_cka_loss, student, teacher, bandwidth=bandwidth)
+
+
+def instance_relation_graph(
+  *,
+  student_layers: Sequence[str],
+  teacher_layers: Sequence[str],
+  vertex_weight: float = 0.1,
+  edge_weight: float = 5.0,
+  transformation_weight: float = 5.0,
+) -> base.LossTransform:
+  """`kdjax.losses.instance_relation_graph_loss` of logits and layers (IRG).
+
+  Weight 1 beside the cross-entropy: its own weights are those of its three
+  parts. The usual layers are two stages and the embedding.
+
+  Args:
+    student_layers: Names of the student's taps, in the network's order.
+    teacher_layers: Names of as many taps of the teacher's.
+    vertex_weight: Weight of the logits' difference. Not negative.
+    edge_weight: Weight of the distances between examples. Not negative.
+    transformation_weight: Weight of how far each example moves from one layer
+      to the next. Not negative.
+
+  Raises:
+    ValueError: if a weight is negative, there are no layers or not as many for
+      both; from `init`, if there is no such tap or the networks have different
+      numbers of classes.
+
+  References:
+    Liu et al., `Knowledge Distillation via Instance Relationship Graph
+    <https://doi.org/10.1109/CVPR.2019.00726>`_, 2019.
+  """
+  _check_layers(student_layers, teacher_layers)
+  weights = {
+    'vertex_weight': vertex_weight,
+    'edge_weight': edge_weight,
+    'transformation_weight': transformation_weight,
+  }
+  for name, weight in weights.items():
+    checks.check_not_negative(name, weight)
+
+  def apply(student_outputs, teacher_outputs, batch):
+    return instance_relation_graph_loss(
+      student_outputs['logits'],
+      teacher_outputs['logits'],
+      [student_outputs[name] for name in student_layers],
+      [teacher_outputs[name] for name in teacher_layers],
+      mask=batch.get('weight'),
+      **weights,
+    )
+
+  term = base.stateless(
+    apply, student=tuple(student_layers), teacher=tuple(teacher_layers)
+  )
+
+  def init(key, student_outputs, teacher_outputs):
+    base.check_same_classes(student_outputs, teacher_outputs)
+    return term.init(key, student_outputs, teacher_outputs)
+
+  return term._replace(init=init)
+
+
+def _check_layers(
+  student_layers: Sequence[str], teacher_layers: Sequence[str]
+) -> None:
+  """Raises ValueError unless both are sequences of as many names."""
+  for name, layers in (
+    ('student_layers', student_layers),
+    ('teacher_layers', teacher_layers),
+  ):
+    if isinstance(layers, str) or not layers:
+      raise ValueError(f'{name} must be one or more names, got {layers!r}.')
+  if len(student_layers) != len(teacher_layers):
+    raise ValueError(
+      'student_layers and teacher_layers must be as many, got '
+      f'{student_layers!r} and {teacher_layers!r}.'
+    )
+
+
 def _relation(
-  loss: Callable[..., jax.Array], student: str, teacher: str
+  loss: Callable[..., jax.Array],
+  student: str,
+  teacher: str,
+  **hyperparameters: float,
 ) -> base.LossTransform:
   """A scalar loss of embeddings, with padding masked."""
 
@@ -54,6 +230,7 @@ def _relation(
       _rows(student_outputs[student]),
       _rows(teacher_outputs[teacher]),
       mask=batch.get('weight'),
+      **hyperparameters,
     )
 
   return base.stateless(apply, student=(student,), teacher=(teacher,))

@@ -149,7 +149,7 @@ def test_every_name_makes_a_model(name):
 
 def test_names():
   assert models.names()[:2] == ('mlp_teacher', 'mlp_student')
-  assert len(set(models.names())) == 11
+  assert len(set(models.names())) == 13
 
 
 def test_unknown_name():

@@ -22,7 +22,16 @@ def _stages(**settings):
   resolved = recipes.Settings(
     **{'epochs': 8, 'hint_epochs': 3, **settings}
   ).resolved(1200)
-  return methods.stages(methods.Choice(resolved, _STUDENT, _TEACHER))
+  return methods.stages(
+    methods.Choice(
+      settings=resolved,
+      student=_STUDENT,
+      teacher=_TEACHER,
+      teacher_params={},
+      labels=np.arange(120) % 3,
+      steps_per_epoch=2,
+    )
+  )
 
 
 def _outputs(shapes, seed):

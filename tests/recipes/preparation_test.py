@@ -1,5 +1,6 @@
 """What can be checked before training is, in one line."""
 
+import numpy as np
 import pytest
 
 from kdjax import data, recipes
@@ -16,15 +17,16 @@ def _refused(settings, *words):
 
 
 def test_prepare_resolves_the_settings(make_settings):
-  settings, dataset, stages = recipes.prepare(make_settings(method='fitnets'))
+  settings, dataset, source = recipes.prepare(make_settings(method='fitnets'))
   assert settings.transfer_examples == 120
   assert settings.augmentation == 'shift'
   assert (dataset.name, dataset.classes) == ('digits', 10)
-  assert [stage.name for stage in stages] == ['hint', 'distilled']
+  assert source is not None
+  assert np.bincount(source.labels()).tolist() == [12] * 10
 
 
-def test_a_teacher_alone_has_no_stages(make_settings):
-  assert recipes.prepare_teacher(make_settings()).stages == ()
+def test_a_teacher_alone_has_no_transfer_set(make_settings):
+  assert recipes.prepare_teacher(make_settings()).source is None
 
 
 def test_the_devices_divide_the_batch(make_settings):

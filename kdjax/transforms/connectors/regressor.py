@@ -1,9 +1,11 @@
-"""Small trained networks that bring the student's features to the teacher's."""
+"""The regressor of FitNets' hints."""
 
+import chex
 import flax.linen as nn
 import jax
 
-from kdjax.losses.numerics import at_least_float32
+from kdjax.losses import numerics
+from kdjax.transforms.connectors.layers import BatchNorm
 
 
 class Regressor(nn.Module):
@@ -28,10 +30,18 @@ class Regressor(nn.Module):
   axis_name: str | None = None
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps `[batch, ..., student_channels]` to `[batch, *shape]`."""
+  def __call__(
+    self, x: chex.Array, mask: chex.Array | None = None
+  ) -> jax.Array:
+    """Maps `[batch, ..., student_channels]` to `[batch, *shape]`.
+
+    Args:
+      x: The guided layer.
+      mask: Shape `[batch]`, zero for padding, which the batch norm leaves out;
+        or None.
+    """
     # The regressor is part of the loss and computes as losses do.
-    x = at_least_float32(x)
+    x = numerics.at_least_float32(x)
     if x.ndim == 4:
       height, width = self.shape[:2]
       enlarged = max(x.shape[1], height), max(x.shape[2], width)
@@ -45,10 +55,5 @@ class Regressor(nn.Module):
     else:
       x = nn.Dense(self.shape[-1], param_dtype=x.dtype)(x)
     if self.batch_norm:
-      x = nn.BatchNorm(
-        use_running_average=False,
-        momentum=0.9,
-        axis_name=self.axis_name,
-        param_dtype=x.dtype,
-      )(x)
+      x = BatchNorm(self.axis_name)(x, mask)
     return nn.relu(x)

@@ -1,4 +1,4 @@
-"""Transforms of losses on what the networks compute inside."""
+"""Hints: the student's guided layer regresses the teacher's hint layer."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from kdjax.losses.feature.hints import hint_loss
 from kdjax.transforms import base
 from kdjax.transforms.connectors import Regressor
+from kdjax.transforms.feature import binding
 
 
 def hint(
@@ -48,16 +49,7 @@ def hint(
     base.check_name(student, student_outputs, 'student')
     base.check_name(teacher, teacher_outputs, 'teacher')
     source, target = student_outputs[student], teacher_outputs[teacher]
-    if len(source.shape) != len(target.shape):
-      raise ValueError(
-        f'hint needs taps of one rank, got student {student!r} of shape '
-        f'{source.shape} and teacher {teacher!r} of shape {target.shape}.'
-      )
-    if len(source.shape) != 4 and source.shape[1:-1] != target.shape[1:-1]:
-      raise ValueError(
-        f'hint needs as many tokens of either, got student {student!r} of '
-        f'shape {source.shape} and teacher {teacher!r} of shape {target.shape}.'
-      )
+    _check_shapes(student, source.shape, teacher, target.shape)
     zeros = jnp.zeros(source.shape, source.dtype)
     variables = dict(regressor(target).init(key, zeros))
     params = variables.pop('params')
@@ -65,13 +57,26 @@ def hint(
 
   def apply(variables, student_outputs, teacher_outputs, batch, step):
     del step
-    target = base.without_padding(teacher_outputs[teacher], batch)
+    target = binding.read(teacher_outputs, teacher, batch)
     regressed, state = regressor(target).apply(
       {'params': variables.params, **variables.state},
-      base.without_padding(student_outputs[student], batch),
+      binding.read(student_outputs, student, batch),
+      batch.get('weight'),
       mutable=list(variables.state),
     )
     losses = hint_loss(regressed, target, mean_squared=mean_squared)
     return base.batch_mean(losses, batch), dict(state), {}
 
   return base.LossTransform(init, apply)
+
+
+def _check_shapes(student: str, source: tuple, teacher: str, target: tuple):
+  """Raises ValueError unless a regressor can lead from one to the other."""
+  shapes = (
+    f'student {student!r} of shape {source} and teacher {teacher!r} of shape '
+    f'{target}.'
+  )
+  if len(source) != len(target):
+    raise ValueError(f'hint needs taps of one rank, got {shapes}')
+  if len(source) != 4 and source[1:-1] != target[1:-1]:
+    raise ValueError(f'hint needs as many tokens of either, got {shapes}')

@@ -1,0 +1,55 @@
+"""Attention matrices of transformers, compared entry by entry."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from kdjax.losses import numerics
+from kdjax.losses.feature import tokens
+
+
+def attention_matrix_loss(
+  student_scores: chex.Array,
+  teacher_scores: chex.Array,
+  *,
+  mask: chex.Array | None = None,
+) -> jax.Array:
+  """Mean squared error of the attention matrices (TinyBERT).
+
+  `mean (student - teacher)^2` over heads and pairs of tokens, of the scores
+  BEFORE the softmax, as the paper prefers; weights after it can be passed as
+  well. Pairs of which the teacher's score is -inf (a causal mask) do not count.
+
+  TinyBERT's code counts padding as zeros in the mean, and TextBrewer with a
+  mask sums over heads, and divides by the pairs of the whole batch.
+
+  Time and memory `O(N A T^2)` for `A` heads.
+
+  Args:
+    student_scores: Shape `[batch, heads, tokens, tokens]`.
+    teacher_scores: Same shape as `student_scores`.
+    mask: Shape `[batch, tokens]`, zero for padding, or None. Padding is
+      neither a query nor a key, and may hold NaN.
+
+  Returns:
+    Loss per example, shape `[batch]`, float32 at least; 0 for an example
+    without tokens.
+
+  Raises:
+    AssertionError: if the shapes do not fit or the dtypes are not floating.
+
+  References:
+    Jiao et al., `TinyBERT: Distilling BERT for Natural Language Understanding
+    <https://arxiv.org/abs/1909.10351>`_, 2020, section 3.
+  """
+  chex.assert_rank([student_scores, teacher_scores], 4)
+  chex.assert_equal_shape([student_scores, teacher_scores])
+  chex.assert_type([student_scores, teacher_scores], float)
+  student = numerics.at_least_float32(student_scores)
+  teacher = numerics.at_least_float32(teacher_scores)
+  counts = tokens.valid_pairs(student, mask) & (teacher != -jnp.inf)
+  # Each side is selected, not their difference: inf - inf is NaN.
+  difference = jnp.where(counts, student, 0) - jnp.where(counts, teacher, 0)
+  count = jnp.sum(counts, axis=(1, 2, 3)).astype(difference.dtype)
+  total = jnp.sum(jnp.square(difference), axis=(1, 2, 3))
+  return total / jnp.maximum(count, 1)

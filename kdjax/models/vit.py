@@ -1,0 +1,228 @@
+"""A small vision transformer."""
+
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+
+class Norm(nn.Module):
+  """Layer normalisation over channels, worked out in float32.
+
+  Attributes:
+    dtype: Of the result; parameters are float32.
+  """
+
+  dtype: chex.ArrayDType = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: chex.Array) -> jax.Array:
+    """Maps `[..., channels]` to the same shape."""
+    # Under strict promotion Linen's statistics, float32, must meet float32.
+    x = nn.LayerNorm(epsilon=1e-6, name='norm')(x.astype(jnp.float32))
+    return x.astype(self.dtype)
+
+
+class Attention(nn.Module):
+  """Multi-head self-attention.
+
+  Scores are accumulated and their softmax is taken in float32.
+
+  Attributes:
+    heads: Number of heads; divides the number of channels.
+    dtype: Of the computation; parameters are float32.
+  """
+
+  heads: int
+  dtype: chex.ArrayDType = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: chex.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Maps `[batch, tokens, width]` to the same shape.
+
+    Returns:
+      The result, and by name what led to it: `query`, `key` and `value`, each
+      `[batch, tokens, width]` with the channels of the heads one after the
+      other, and `scores` `[batch, heads, tokens, tokens]`, queries before keys,
+      divided by the root of a head's channels and not yet normalised.
+    """
+    width = x.shape[-1]
+    inner = {
+      name: _dense(width, self.dtype, name)(x)
+      for name in ('query', 'key', 'value')
+    }
+    query, key, value = (
+      a.reshape(*a.shape[:-1], self.heads, width // self.heads)
+      for a in inner.values()
+    )
+    scores = jnp.einsum(
+      'bqhd,bkhd->bhqk', query, key, preferred_element_type=jnp.float32
+    ) / math.sqrt(width // self.heads)
+    weights = nn.softmax(scores).astype(self.dtype)
+    mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, value).reshape(x.shape)
+    return _dense(width, self.dtype, 'out')(mixed), {**inner, 'scores': scores}
+
+
+class Layer(nn.Module):
+  """Attention and a multilayer perceptron, each normalised before and added.
+
+  Attributes:
+    heads: Number of attention heads.
+    mlp_ratio: Hidden units of the perceptron per channel.
+    dropout: Share of values dropped when training, see `ViT`.
+    dtype: Of the computation; parameters are float32.
+  """
+
+  heads: int
+  mlp_ratio: int = 4
+  dropout: float = 0.0
+  dtype: chex.ArrayDType = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: chex.Array, train: bool = False
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Maps `[batch, tokens, width]` to the same shape, see `Attention`."""
+    width = x.shape[-1]
+    drop = nn.Dropout(self.dropout, deterministic=not train, name='dropout')
+    attention = Attention(self.heads, self.dtype, name='attention')
+    y, inner = attention(Norm(self.dtype, name='norm1')(x))
+    x = x + drop(y)
+    y = Norm(self.dtype, name='norm2')(x)
+    y = _dense(self.mlp_ratio * width, self.dtype, 'hidden')(y)
+    y = drop(nn.gelu(y, approximate=False))
+    return x + drop(_dense(width, self.dtype, 'out')(y)), inner
+
+
+class ViT(nn.Module):
+  """Vision transformer for small images; its parameters fix their size.
+
+  Taps, for N from 1 to `depth`, T patches, and rows and columns of patches:
+  `blockN` `[batch, T, width]`, what the N-th layer returns for the patches, row
+  by row, without the class token; `blockN/query`, `blockN/key` and
+  `blockN/value` `[batch, 1 + T, width]`, class token first, the heads' channels
+  one after the other; `blockN/scores` `[batch, heads, 1 + T, 1 + T]`, attention
+  before its softmax, float32; `stage1`, `stage2` and `stage3` `[batch, rows,
+  columns, width]`, the patches as maps after layer `ceil(depth / 3)`,
+  `ceil(2 depth / 3)` and `depth`; `embedding` `[batch, width]`, the class token
+  after the last norm. Layers are modules named `layerN`. Blocks and stages are
+  sums without an activation, so there is no preactivation. What the last layer
+  returns for the patches, `stage3`, does not reach the logits.
+
+  GELU is exact, as in the paper and PyTorch; the authors' code approximates it.
+
+  Attributes:
+    depth: Number of layers.
+    width: Number of channels of a token.
+    heads: Number of attention heads; divides `width`.
+    classes: Number of logits.
+    patch: Side of a patch in pixels; divides height and width of the images.
+      None takes the smallest that leaves at most 8 patches along their shorter
+      side, or 4 if that has less than 16 pixels: 4 for 32x32 images, 2 for 8x8.
+    mlp_ratio: Hidden units of a layer's perceptron per channel.
+    dropout: Share of values dropped when training, from the `'dropout'` stream:
+      of the embedded patches and after every dense layer but query, key and
+      value (appendix B.1).
+    dtype: Of the computation; parameters and logits are float32.
+
+  Raises:
+    ValueError: if `depth` or `patch` is not positive, `heads` does not divide
+      `width`, `dropout` is not in [0, 1) or, when called, `patch` does not
+      divide the images.
+
+  References:
+    Dosovitskiy et al., `An Image is Worth 16x16 Words: Transformers for Image
+    Recognition at Scale <https://arxiv.org/abs/2010.11929>`_, 2021, section
+    3.1.
+  """
+
+  depth: int
+  width: int
+  heads: int
+  classes: int
+  patch: int | None = None
+  mlp_ratio: int = 4
+  dropout: float = 0.0
+  dtype: chex.ArrayDType = jnp.float32
+
+  def __post_init__(self) -> None:
+    if self.depth < 1:
+      raise ValueError(f'depth must be positive, got {self.depth}.')
+    if self.heads < 1 or self.width < 1 or self.width % self.heads:
+      raise ValueError(
+        f'heads must divide width, {self.width}, got {self.heads}.'
+      )
+    if self.patch is not None and self.patch < 1:
+      raise ValueError(f'patch must be positive or None, got {self.patch}.')
+    if not 0.0 <= self.dropout < 1.0:
+      raise ValueError(f'dropout must be in [0, 1), got {self.dropout}.')
+    super().__post_init__()
+
+  @nn.compact
+  def __call__(self, x: chex.Array, train: bool = False) -> jax.Array:
+    """Maps `[batch, h, w, channels]` to float32 logits `[batch, classes]`."""
+    x = self._embed(x)
+    shape = x.shape
+    x = self._add_class_and_positions(x.reshape(shape[0], -1, self.width))
+    x = nn.Dropout(self.dropout, deterministic=not train, name='dropout')(x)
+    ends = [-(-n * self.depth // 3) for n in (1, 2, 3)]
+    for i in range(1, self.depth + 1):
+      layer = Layer(
+        self.heads, self.mlp_ratio, self.dropout, self.dtype, name=f'layer{i}'
+      )
+      x, inner = layer(x, train)
+      self.sow('intermediates', f'block{i}', x[:, 1:])
+      for name, value in inner.items():
+        self.sow('intermediates', f'block{i}/{name}', value)
+      for stage, end in enumerate(ends, start=1):
+        if i == end:
+          self.sow('intermediates', f'stage{stage}', x[:, 1:].reshape(shape))
+    x = Norm(self.dtype, name='norm')(x)[:, 0]
+    self.sow('intermediates', 'embedding', x)
+    logits = nn.Dense(self.classes, dtype=self.dtype, name='head')(x)
+    return logits.astype(jnp.float32)
+
+  def _embed(self, x: chex.Array) -> jax.Array:
+    """Maps images to patches, `[batch, rows, columns, width]`."""
+    height, width = x.shape[1:3]
+    patch = _automatic_patch(height, width) if not self.patch else self.patch
+    if height % patch or width % patch:
+      raise ValueError(
+        f'patch must divide the image, {height}x{width}, got {patch}.'
+      )
+    return nn.Conv(
+      self.width,
+      (patch, patch),
+      strides=patch,
+      padding='VALID',
+      dtype=self.dtype,
+      name='patches',
+    )(x)
+
+  def _add_class_and_positions(self, x: chex.Array) -> jax.Array:
+    """Maps `[batch, T, width]` to `[batch, 1 + T, width]`."""
+    batch, tokens, width = x.shape
+    token = self.param('class_token', nn.initializers.zeros, (1, 1, width))
+    token = jnp.broadcast_to(token.astype(self.dtype), (batch, 1, width))
+    positions = self.param(
+      'positions', nn.initializers.normal(0.02), (1, 1 + tokens, width)
+    )
+    return jnp.concatenate([token, x], 1) + positions.astype(self.dtype)
+
+
+def _dense(width: int, dtype: chex.ArrayDType, name: str) -> nn.Dense:
+  # Drawn as in the authors' code.
+  draw = nn.initializers.xavier_uniform()
+  return nn.Dense(width, dtype=dtype, kernel_init=draw, name=name)
+
+
+def _automatic_patch(height: int, width: int) -> int:
+  size = min(height, width)
+  common = math.gcd(height, width)
+  least = size / (4 if size < 16 else 8)
+  # An elongated image may have no common divisor that large.
+  return next(
+    (p for p in range(1, common) if p >= least and not common % p), common
+  )

@@ -1,0 +1,97 @@
+"""Methods on what the networks answer, with their papers' weights."""
+
+from kdjax import transforms
+from kdjax.recipes.methods.choice import Choice, Terms
+from kdjax.recipes.methods.method import Method
+from kdjax.training import AXIS
+
+
+def soft_targets(choice: Choice) -> Terms:
+  """Hinton et al. 2015."""
+  settings = choice.settings
+  term = transforms.soft_targets(temperature=settings.temperature)
+  return {'soft': (1 - settings.alpha, term)}
+
+
+def _decoupled(choice: Choice) -> Terms:
+  """Zhao et al. 2022; the weight grows over 20 epochs."""
+  term = transforms.decoupled(temperature=choice.settings.temperature)
+  return {'dkd': (choice.ramp(1.0), term)}
+
+
+def _dist(choice: Choice) -> Terms:
+  """Huang et al. 2022; both parts with weight 2, at temperature 4."""
+  term = transforms.dist(
+    inter_weight=2.0,
+    intra_weight=2.0,
+    temperature=choice.settings.temperature,
+  )
+  return {'dist': (1.0, transforms.across_devices(term, AXIS))}
+
+
+def _standardised(choice: Choice) -> Terms:
+  """Sun et al. 2024: temperature 2 and weight 9 of their own."""
+  return {'ls': (9.0, transforms.standardised_soft_targets())}
+
+
+def _weighted(choice: Choice) -> Terms:
+  """Zhou et al. 2021: temperature 2, weight 2.5."""
+  return {'wsld': (2.5, transforms.weighted_soft_labels())}
+
+
+def _normalised(choice: Choice) -> Terms:
+  """Yang et al. 2023."""
+  return {'nkd': (1.0, transforms.normalised_soft_targets())}
+
+
+def _direction(choice: Choice) -> Terms:
+  """The streamlined direction term beside soft targets, half each."""
+  term = transforms.across_devices(transforms.direction(), AXIS)
+  soft = transforms.soft_targets(temperature=choice.settings.temperature)
+  return {'direction': (0.5, term), 'skd_soft': (0.5, soft)}
+
+
+def _jensen_shannon(choice: Choice) -> Terms:
+  """Agarwal et al. 2024, in place of the labels."""
+  return {'gkd': (1.0, transforms.generalised_jensen_shannon())}
+
+
+def _forward(choice: Choice) -> Terms:
+  return {'forward_kl': (1.0, transforms.forward_kl())}
+
+
+def _reverse(choice: Choice) -> Terms:
+  """Gu et al. 2024 (MiniLLM), in place of the labels."""
+  return {'reverse_kl': (1.0, transforms.reverse_kl())}
+
+
+def _dense(choice: Choice) -> Terms:
+  """Soft targets per position; of a classifier there is one."""
+  term = transforms.dense_soft_targets(temperature=choice.settings.temperature)
+  return {'dense': (1.0, term)}
+
+
+def _label_smoothing(choice: Choice) -> Terms:
+  return {'smoothed': (1.0, transforms.label_smoothing())}
+
+
+def _teacher_free(choice: Choice) -> Terms:
+  """Yuan et al. 2020, weight 0.1 beside 0.9 of the labels."""
+  return {'tfkd': (0.1, transforms.teacher_free())}
+
+
+METHODS = {
+  'kd': Method(soft_targets, labels=None),
+  'dkd': Method(_decoupled),
+  'dist': Method(_dist),
+  'ls': Method(_standardised, labels=0.1),
+  'wsld': Method(_weighted),
+  'nkd': Method(_normalised),
+  'skd': Method(_direction, labels=0.5),
+  'gkd': Method(_jensen_shannon, labels=0.0),
+  'forward_kl': Method(_forward, labels=0.0),
+  'reverse_kl': Method(_reverse, labels=0.0),
+  'dense': Method(_dense),
+  'label_smoothing': Method(_label_smoothing, labels=0.0),
+  'tfkd': Method(_teacher_free, labels=0.9),
+}

@@ -1,0 +1,111 @@
+"""Transforms of correlation congruence, which trains linear embeddings.
+
+Both couple the examples of a batch. On several devices wrap them in
+`across_devices`, or each device compares its own examples only, which is
+another loss.
+"""
+
+from kdjax.losses.relation.correlation_congruence import (
+  correlation_congruence_loss,
+  kernel_correlation_congruence_loss,
+)
+from kdjax.transforms import base, embeddings
+from kdjax.transforms.response import checks
+
+
+def correlation_congruence(
+  *, student: str = 'embedding', teacher: str = 'embedding', dim: int = 128
+) -> base.LossTransform:
+  """`kdjax.losses.correlation_congruence_loss` of linear embeddings (CC).
+
+  Both taps are flattened and go through a dense layer each; both layers train
+  with the student, as in RepDistiller. The usual weight is 0.02.
+
+  Args:
+    student: Name of the student's tap.
+    teacher: Name of the teacher's tap.
+    dim: Size of the embeddings.
+
+  Raises:
+    ValueError: if `dim` is no positive integer; from `init`, if there is no
+      such tap.
+
+  References:
+    Peng et al., `Correlation Congruence for Knowledge Distillation
+    <https://arxiv.org/abs/1904.01802>`_, 2019.
+  """
+  checks.check_count('dim', dim)
+
+  def apply(variables, student_outputs, teacher_outputs, batch, step):
+    del step
+    mask = batch.get('weight')
+    source, target = embeddings.of_both(
+      variables.params, student_outputs[student], teacher_outputs[teacher], mask
+    )
+    value = correlation_congruence_loss(
+      source,
+      target,
+      mask=mask,
+    )
+    return value, variables.state, {}
+
+  return base.LossTransform(
+    embeddings.initialiser(student, teacher, dim), apply
+  )
+
+
+def kernel_correlation_congruence(
+  *,
+  student: str = 'embedding',
+  teacher: str = 'embedding',
+  dim: int | None = None,
+  gamma: float = 0.4,
+  max_p: int = 2,
+  normalise: bool = True,
+  squared: bool = True,
+) -> base.LossTransform:
+  """`kdjax.losses.kernel_correlation_congruence_loss` of two taps (CC).
+
+  Args:
+    student: Name of the student's tap; flattened.
+    teacher: Name of the teacher's tap; flattened.
+    dim: Size of linear embeddings of both, which train with the student; None
+      compares the taps themselves, whose sizes may differ.
+    gamma: Inverse width of the kernel. Above 0.
+    max_p: Order of the kernel's Taylor series. At least 1.
+    normalise: Give every row the length 1 first.
+    squared: Square the Frobenius norm.
+
+  Raises:
+    ValueError: if a hyperparameter is not as above; from `init`, if there is no
+      such tap.
+
+  References:
+    Peng et al., `Correlation Congruence for Knowledge Distillation
+    <https://arxiv.org/abs/1904.01802>`_, 2019, equations 6 and 11.
+  """
+  if dim is not None:
+    checks.check_count('dim', dim)
+  base.check_positive('gamma', gamma)
+  checks.check_count('max_p', max_p)
+
+  def apply(variables, student_outputs, teacher_outputs, batch, step):
+    del step
+    mask = batch.get('weight')
+    source, target = embeddings.of_both(
+      variables.params, student_outputs[student], teacher_outputs[teacher], mask
+    )
+    value = kernel_correlation_congruence_loss(
+      source,
+      target,
+      gamma=gamma,
+      max_p=max_p,
+      normalise=normalise,
+      squared=squared,
+      mask=mask,
+    )
+    return value, variables.state, {}
+
+  return base.LossTransform(
+    embeddings.initialiser(student, teacher, dim), apply
+  )

@@ -1,0 +1,112 @@
+"""Transforms of losses that compare channels: CWD, PKD and ICKD.
+
+Taps are maps `[batch, height, width, channels]`; a vector counts as a map of
+one position, on which `channel_wise` is constantly zero.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+
+from kdjax.losses.feature.channel_wise import channel_wise_loss
+from kdjax.losses.feature.inter_channel import inter_channel_loss
+from kdjax.losses.feature.pearson import pearson_feature_loss
+from kdjax.transforms import base
+from kdjax.transforms.connectors import NormalisedProjection, Projection
+from kdjax.transforms.feature import binding
+
+
+def channel_wise(
+  *,
+  student: binding.Taps,
+  teacher: binding.Taps,
+  temperature: float = 4.0,
+) -> base.LossTransform:
+  """`kdjax.losses.channel_wise_loss`, summed over pairs of maps (CWD).
+
+  Through a 1x1 convolution, trained with the student, where the channels
+  differ. Weight 3 on maps of class scores, 50 on features.
+
+  Args:
+    student: Name of the student's map, or names of several.
+    teacher: As many names of the teacher's maps, of the same sizes.
+    temperature: Softens the distributions over positions. Above 0.
+
+  Raises:
+    ValueError: if the temperature is not positive or the numbers of taps
+      differ; from `init`, if there is no such tap (lists those there are), it
+      is no map or the sizes differ.
+  """
+  base.check_positive('temperature', temperature)
+  loss = functools.partial(channel_wise_loss, temperature=temperature)
+  return binding.plain(
+    loss, student, teacher, connect=_to_channels, check=_check_size
+  )
+
+
+def pearson_feature(
+  *, student: binding.Taps, teacher: binding.Taps
+) -> base.LossTransform:
+  """`kdjax.losses.pearson_feature_loss`, summed over pairs of maps (PKD).
+
+  Couples the examples of the batch: on several devices wrap it in
+  `across_devices`. Through a 1x1 convolution, trained with the student, where
+  the channels differ (the paper's detectors agree). Weight 10 on one-stage
+  detectors, per level of the pyramid.
+
+  Args:
+    student: Name of the student's map, or names of several.
+    teacher: As many names of the teacher's maps.
+
+  Raises:
+    ValueError: if the numbers of taps differ; from `init`, if there is no such
+      tap (lists those there are) or it is no map.
+  """
+
+  def loss(source, target, mask):
+    return pearson_feature_loss(source, target, mask=mask)
+
+  names = binding.pair_names(student, teacher)
+  return binding.summed(
+    [binding.Pair(s, t, loss) for s, t in names], connect=_to_channels
+  )
+
+
+def inter_channel(
+  *,
+  student: binding.Taps,
+  teacher: binding.Taps,
+  axis_name: str | None = None,
+) -> base.LossTransform:
+  """`kdjax.losses.inter_channel_loss`, summed over pairs of maps (ICKD).
+
+  Always through a 1x1 convolution and batch norm, trained with the student, as
+  in the authors' code. Weight 2.5 on the last stage.
+
+  Args:
+    student: Name of the student's map, or names of several.
+    teacher: As many names of the teacher's maps, of any size.
+    axis_name: Mapped axis for the batch norm's statistics; None for each
+      device's own examples.
+
+  Raises:
+    ValueError: if the numbers of taps differ; from `init`, if there is no such
+      tap (lists those there are) or it is no map.
+  """
+  return binding.plain(
+    inter_channel_loss,
+    student,
+    teacher,
+    connect=lambda _, target: NormalisedProjection(target.shape[-1], axis_name),
+  )
+
+
+def _to_channels(source: jax.Array, target: jax.Array) -> nn.Module | None:
+  """A 1x1 convolution where the channels differ."""
+  channels = target.shape[-1]
+  return Projection(channels) if source.shape[-1] != channels else None
+
+
+def _check_size(source: jax.Array, target: jax.Array, pair: tuple) -> None:
+  binding.check_equal('size', source.shape[1:3], target.shape[1:3], pair)

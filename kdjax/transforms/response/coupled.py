@@ -1,0 +1,85 @@
+"""Transforms of losses on logits that couple the examples of a batch.
+
+On several devices wrap them in `across_devices`, or each device compares its
+own examples only, which is another loss.
+"""
+
+from kdjax.losses.response.direction import streamlined_direction_loss
+from kdjax.losses.response.dist import dist_loss
+from kdjax.transforms import base
+from kdjax.transforms.response import checks, per_example
+
+
+def dist(
+  *,
+  inter_weight: float = 1.0,
+  intra_weight: float = 1.0,
+  temperature: float = 1.0,
+  scale_by_temperature: bool = False,
+) -> base.LossTransform:
+  """`kdjax.losses.dist_loss` on the logits (DIST); couples the examples.
+
+  The authors weight it 1, beside 1 of `labels`.
+
+  Args:
+    inter_weight: Weight of the relations between classes. Not negative.
+    intra_weight: Weight of the relations within a class. Not negative.
+    temperature: Softens both predictions. Above 0.
+    scale_by_temperature: Multiply by `temperature**2`, as the code does.
+
+  Raises:
+    ValueError: if a hyperparameter is not as above; from `init`, if student
+      and teacher have different numbers of classes.
+
+  References:
+    Huang et al., `Knowledge Distillation from A Stronger Teacher
+    <https://arxiv.org/abs/2205.10536>`_, 2022.
+  """
+  checks.check_not_negative('inter_weight', inter_weight)
+  checks.check_not_negative('intra_weight', intra_weight)
+  base.check_positive('temperature', temperature)
+
+  def apply(student, teacher, batch):
+    return dist_loss(
+      student['logits'],
+      teacher['logits'],
+      inter_weight=inter_weight,
+      intra_weight=intra_weight,
+      temperature=temperature,
+      scale_by_temperature=scale_by_temperature,
+      mask=batch.get('weight'),
+    )
+
+  return base.stateless(apply)._replace(init=per_example.init_same_classes)
+
+
+def direction(
+  *, tikhonov: float = 0.1, divide_by_classes: bool = False
+) -> base.LossTransform:
+  """`kdjax.losses.streamlined_direction_loss` (SKD); couples the examples.
+
+  The authors weight it 0.5, beside 0.5 of `soft_targets` at temperature 4 and
+  0.5 of `labels`. The numbers of classes may differ.
+
+  Args:
+    tikhonov: Added to the diagonal of the covariance. Above 0.
+    divide_by_classes: Divide the cosines by the number of classes.
+
+  Raises:
+    ValueError: if `tikhonov` is not positive.
+
+  References:
+    Streamlined Knowledge Distillation, CVPR 2026, the direction-wise loss.
+  """
+  base.check_positive('tikhonov', tikhonov)
+
+  def apply(student, teacher, batch):
+    return streamlined_direction_loss(
+      student['logits'],
+      teacher['logits'],
+      tikhonov=tikhonov,
+      divide_by_classes=divide_by_classes,
+      mask=batch.get('weight'),
+    )
+
+  return base.stateless(apply, student=('logits',), teacher=('logits',))

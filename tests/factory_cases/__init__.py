@@ -1,0 +1,1 @@
+"""Loss transforms with what they should compute, by hand."""
