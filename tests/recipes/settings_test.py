@@ -38,7 +38,7 @@ from kdjax import recipes
     ('seed', -1, '2**32'),
     ('seed', 2**32 - 2, '2**32'),
     ('data_seed', -1, '2**32'),
-    ('method', 'nosuch', 'kd, hint, fitnets, rkd'),
+    ('method', 'nosuch', 'kd, dkd, dist'),
     ('method', '', 'must be one of'),
     ('method', 'kd,kd', 'twice'),
   ],
