@@ -1,7 +1,8 @@
 """Networks, and `Model`, the one view of any network.
 
 `create('resnet20', classes=10)` makes one of the networks here, and
-`from_linen`, `from_nnx` and `from_function` make a `Model` of any other.
+`from_linen`, `from_nnx` and `from_function` make a `Model` of any other;
+`reuse_classifier` makes one of a student and its teacher's classifier.
 """
 
 from kdjax.models.adapters import from_function, from_linen, from_nnx
@@ -9,6 +10,7 @@ from kdjax.models.convnet import ConvNet
 from kdjax.models.mlp import MLP
 from kdjax.models.model import Model, ModelVariables, middle_stage, taps
 from kdjax.models.resnet import ResNet
+from kdjax.models.reused import reuse_classifier
 from kdjax.models.vit import ViT
 from kdjax.models.zoo import create, names
 
@@ -25,5 +27,6 @@ __all__ = [
   'from_nnx',
   'middle_stage',
   'names',
+  'reuse_classifier',
   'taps',
 ]

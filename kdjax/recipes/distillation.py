@@ -8,8 +8,10 @@ import jax
 from kdjax import data, transforms
 from kdjax.recipes.networks import (
   Network,
+  distilled_model,
   first_network,
   make_model,
+  reused_classifier,
   reused_teacher,
 )
 from kdjax.recipes.preparation import stages as method_stages
@@ -122,9 +124,8 @@ def distill(
     teacher = _train_teacher(context)
   scratch = _train_scratch(context, source) if settings.scratch else None
   distilled = _train_stages(context, source, teacher)
-  name = settings.student
-  model = make_model(settings, dataset, name)
-  student = first_network(name, model, distilled)
+  model = distilled_model(settings, dataset, teacher.variables)
+  student = first_network(settings.student, model, distilled)
   return Distilled(experiment, teacher, student, scratch, distilled)
 
 
@@ -132,10 +133,8 @@ def _student_run(context: Context, source: data.Source, **kwargs: Any) -> Run:
   """A run of the students on the transfer set."""
   settings = context.settings
   _, student_key = _keys(settings)
-  name = settings.student
   return Run(
-    architecture=name,
-    model=make_model(settings, context.dataset, name),
+    architecture=settings.student,
     source=source,
     key=student_key,
     seeds=tuple(range(settings.seed, settings.seed + settings.seeds)),
@@ -144,11 +143,17 @@ def _student_run(context: Context, source: data.Source, **kwargs: Any) -> Run:
 
 
 def _train_scratch(context: Context, source: data.Source) -> Trained:
-  loss = transforms.weighted_sum(labels=(1.0, transforms.labels()))
-  epochs = context.settings.epochs
+  settings = context.settings
   return train(
     context,
-    _student_run(context, source, name='scratch', loss=loss, epochs=epochs),
+    _student_run(
+      context,
+      source,
+      name='scratch',
+      model=make_model(settings, context.dataset, settings.student),
+      loss=transforms.weighted_sum(labels=(1.0, transforms.labels())),
+      epochs=settings.epochs,
+    ),
   )
 
 
@@ -159,6 +164,7 @@ def _train_stages(
   stages = method_stages(
     context.settings, context.dataset, source, teacher.variables
   )
+  model = distilled_model(context.settings, context.dataset, teacher.variables)
   offset, steps, seconds, start = 0, 0, 0.0, None
   for stage in stages:
     trained = train(
@@ -167,6 +173,8 @@ def _train_stages(
         context,
         source,
         name=stage.name,
+        model=model,
+        classifier_of=reused_classifier(context.settings),
         loss=stage.loss,
         epochs=stage.epochs,
         epoch_offset=offset,

@@ -33,8 +33,12 @@ def evaluate(
   # The pixels must look as they did in training, wherever they come from.
   loaded = loaded._replace(mean=tuple(note['mean']), std=tuple(note['std']))
   settings = Settings(precision=note['precision'])
-  stacked = networks.load_variables(settings, loaded, directory, note['model'])
-  model = networks.make_model(settings, loaded, note['model'])
+  architecture = {
+    'name': note['model'],
+    'classifier_of': note.get('classifier_of'),
+  }
+  stacked = networks.load_variables(settings, loaded, directory, **architecture)
+  model = networks.make_model(settings, loaded, **architecture)
   values = programs.evaluate_models(settings, loaded, model, stacked)
   return [
     {

@@ -1,15 +1,16 @@
 """Networks with trained variables: made, loaded, evaluated."""
 
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from kdjax import checkpoint, data, models
 from kdjax.models import Model, ModelVariables
-from kdjax.recipes import programs
+from kdjax.recipes import methods, programs
 from kdjax.recipes.errors import SettingsError
+from kdjax.recipes.reuse import reuse_classifier
 from kdjax.recipes.run import Context
 from kdjax.recipes.settings import Settings
 from kdjax.recipes.training_run import Trained, describe
@@ -32,13 +33,67 @@ class Network(NamedTuple):
   accuracy: float
 
 
-def make_model(settings: Settings, dataset: data.Dataset, name: str) -> Model:
-  """One of the shipped networks, as the settings want it."""
-  return models.create(
+def make_model(
+  settings: Settings,
+  dataset: data.Dataset,
+  name: str,
+  *,
+  classifier_of: str | None = None,
+  classifier_params: Any = None,
+) -> Model:
+  """One of the shipped networks, as the settings want it.
+
+  Args:
+    settings: The precision and the kind of batch norm.
+    dataset: Gives classes and image shape.
+    name: Of the network.
+    classifier_of: Name of a teacher whose classifier it answers with, or None.
+    classifier_params: The classifier's; zeros where only shapes are wanted.
+
+  Raises:
+    SettingsError: if that teacher's classifier cannot be reused.
+  """
+  model = models.create(
     name,
     classes=dataset.classes,
     dtype=jnp.dtype(settings.precision),
     axis_name=AXIS if settings.sync_batch_norm else None,
+  )
+  if classifier_of is None:
+    return model
+  teacher = make_model(settings, dataset, classifier_of)
+  image = programs.image_batch(dataset)
+  return reuse_classifier(
+    model, teacher, image, classifier_of, classifier_params
+  )
+
+
+def reused_classifier(settings: Settings) -> str | None:
+  """The teacher whose classifier the method's student answers with."""
+  return (
+    settings.teacher if methods.reuses_classifier(settings.methods) else None
+  )
+
+
+def distilled_model(
+  settings: Settings,
+  dataset: data.Dataset,
+  teacher_variables: ModelVariables | None = None,
+) -> Model:
+  """The student as the method trains it.
+
+  Args:
+    settings: The method, and the networks' names.
+    dataset: Gives classes and image shape.
+    teacher_variables: The teacher's; None where only shapes are wanted.
+  """
+  params = teacher_variables.params if teacher_variables else {}
+  return make_model(
+    settings,
+    dataset,
+    settings.student,
+    classifier_of=reused_classifier(settings),
+    classifier_params=params.get('head'),
   )
 
 
@@ -47,6 +102,7 @@ def load_variables(
   dataset: data.Dataset,
   directory: str | pathlib.Path,
   name: str,
+  classifier_of: str | None = None,
 ) -> ModelVariables:
   """The models that a run has saved, stacked.
 
@@ -55,6 +111,7 @@ def load_variables(
     dataset: What the models must fit.
     directory: `workdir/teacher`, `workdir/distilled`, ...
     name: The architecture that is wanted.
+    classifier_of: The teacher whose classifier it answers with, or None.
 
   Raises:
     CheckpointError: if there is no model, or it has another architecture,
@@ -63,6 +120,7 @@ def load_variables(
   note = checkpoint.read_note(directory)
   wanted = {
     'model': name,
+    'classifier_of': classifier_of,
     'classes': dataset.classes,
     'image_shape': list(dataset.image_shape),
   }
@@ -72,7 +130,7 @@ def load_variables(
         f'{str(directory)!r} holds another network: its {key} is '
         f'{note.get(key)!r}, not {value!r}'
       )
-  model = make_model(settings, dataset, name)
+  model = make_model(settings, dataset, name, classifier_of=classifier_of)
   image = programs.image_batch(dataset)
   template = jax.eval_shape(model.init, jax.random.key(0), image)
   count = len(note['seeds'])

@@ -71,9 +71,10 @@ def stages(
   """
   image = programs.image_batch(dataset)
   shapes, outputs = {}, {}
-  for network in ('student', 'teacher'):
-    name = getattr(settings, network)
-    model = networks.make_model(settings, dataset, name)
+  for network, model in (
+    ('student', networks.distilled_model(settings, dataset)),
+    ('teacher', networks.make_model(settings, dataset, settings.teacher)),
+  ):
     variables = jax.eval_shape(model.init, jax.random.key(0), image)
     shapes[network] = variables
     outputs[network] = jax.eval_shape(model.apply, variables, image)[0]

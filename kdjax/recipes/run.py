@@ -83,6 +83,7 @@ class Run:
     teacher_variables: Its variables.
     start: Stacked variables to start from, or None for fresh ones.
     freeze_unreached: Leave alone the parameters that the loss does not reach.
+    classifier_of: The teacher whose classifier it answers with, or None.
   """
 
   name: str
@@ -98,3 +99,4 @@ class Run:
   teacher_variables: Any = None
   start: ModelVariables | None = None
   freeze_unreached: bool = False
+  classifier_of: str | None = None

@@ -91,6 +91,11 @@ class Settings:
     'Epochs of the first stage of fitnets, fsp and ab, part of the epochs; '
     '0 for a quarter.',
   )
+  weights: str = _field(
+    '',
+    "Weights of terms in place of the method's own, NAME=VALUE with commas, as "
+    'in dkd=2,labels=0.5; the names are those in metrics.jsonl.',
+  )
   distance_weight: float = _field(25.0, 'Weight of the relational distances.')
   angle_weight: float = _field(50.0, 'Weight of the relational angles.')
   transfer_examples: int = _field(
@@ -149,11 +154,28 @@ class Settings:
     self._check_choices()
     self._check_ranges()
     methods.check_names(self.methods)
+    self.term_weights  # noqa: B018 (raises)
 
   @property
   def methods(self) -> tuple[str, ...]:
     """The names in `method`."""
     return tuple(name.strip() for name in self.method.split(','))
+
+  @property
+  def term_weights(self) -> dict[str, float]:
+    """`weights` by name of the term."""
+    found = {}
+    for part in filter(None, self.weights.split(',')):
+      name, _, text = part.partition('=')
+      try:
+        found[name.strip()] = weight = float(text)
+      except ValueError:
+        weight = -1.0
+      if not 0 <= weight < float('inf'):
+        raise SettingsError(
+          'weights', part, 'must be NAME=VALUE, the value 0 or more, finite'
+        )
+    return found
 
   def _check_choices(self) -> None:
     choices = {

@@ -4,7 +4,12 @@ from typing import Any
 
 from kdjax import deploy, reports
 from kdjax.recipes.distillation import Distilled
-from kdjax.recipes.networks import Network
+from kdjax.recipes.networks import (
+  Network,
+  first_network,
+  make_model,
+  reused_classifier,
+)
 from kdjax.training import parallel
 
 
@@ -24,6 +29,11 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
   """
   settings, dataset, _ = result.experiment
   scratch, distilled = result.scratch, result.distilled
+  student = _describe(result, result.student)
+  plain = student
+  if scratch and reused_classifier(settings):
+    model = make_model(settings, dataset, settings.student)
+    plain = _describe(result, first_network(settings.student, model, scratch))
   return {
     'dataset': dataset.name,
     'method': settings.method,
@@ -35,9 +45,11 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
       **_describe(result, result.teacher),
       'accuracy': result.teacher.accuracy,
     },
-    'student': _describe(result, result.student),
-    'scratch': reports.accuracies(scratch.accuracy) if scratch else None,
-    'distilled': reports.accuracies(distilled.accuracy),
+    'student': student,
+    'scratch': (
+      {**plain, **reports.accuracies(scratch.accuracy)} if scratch else None
+    ),
+    'distilled': {**student, **reports.accuracies(distilled.accuracy)},
     'gain': (
       reports.gain(scratch.accuracy, distilled.accuracy) if scratch else None
     ),

@@ -72,7 +72,9 @@ def train(context: Context, run: Run) -> Trained:
   seconds = time.perf_counter() - begun
   if accuracy is None:
     accuracy = evaluate(states.model)['accuracy']
-  note = describe(context, run.architecture, run.seeds, accuracy)
+  note = describe(
+    context, run.architecture, run.seeds, accuracy, run.classifier_of
+  )
   checkpoint.save(context.workdir / run.name, run.epochs, states.model, note)
   steps_per_epoch = math.ceil(len(run.source) / context.settings.batch_size)
   steps = (run.epochs - done) * steps_per_epoch
@@ -84,10 +86,12 @@ def describe(
   architecture: str,
   seeds: Sequence[int],
   accuracy: np.ndarray,
+  classifier_of: str | None = None,
 ) -> dict[str, Any]:
   """The note of a saved model: what is needed to load and to trust it."""
   return {
     'model': architecture,
+    'classifier_of': classifier_of,
     'dataset': context.dataset.name,
     'classes': context.dataset.classes,
     'image_shape': list(context.dataset.image_shape),

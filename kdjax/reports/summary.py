@@ -60,12 +60,12 @@ def print_summary(
   rows.add_column('model', no_wrap=True)
   for name in ('accuracy %', 'parameters', 'MB', 'MFLOPs', 'µs'):
     rows.add_column(name, justify='right', no_wrap=True)
-  teacher, student = summary['teacher'], summary['student']
+  teacher = summary['teacher']
   rows.add_row('teacher', *_cells(teacher, f'{100 * teacher["accuracy"]:.2f}'))
   for run in ('scratch', 'distilled'):
     if summary[run]:
       mean, std = 100 * summary[run]['mean'], 100 * summary[run]['std']
-      rows.add_row(run, *_cells(student, f'{mean:.2f} ± {std:.2f}'))
+      rows.add_row(run, *_cells(summary[run], f'{mean:.2f} ± {std:.2f}'))
   output.print(rows)
   if summary['gain']:
     output.print(verdict(summary['gain']))

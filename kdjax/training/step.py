@@ -90,8 +90,9 @@ def _student_step(
   gradients, (model_state, loss_state, metrics) = jax.grad(
     objective, has_aux=True
   )(params)
-  gradients, model_state, loss_state, metrics = _mean_over(
-    axis_name, (gradients, model_state, loss_state, metrics)
+  gradients, metrics = _mean_over(axis_name, (gradients, metrics))
+  model_state, loss_state = _mean_state(
+    axis_name, (model_state, loss_state), (state.model.state, state.loss.state)
   )
   metrics['gradient_norm'] = optax.tree.norm(gradients)
   updates, opt_state = optimizer.update(gradients, state.opt_state, params)
@@ -116,6 +117,25 @@ def _mean_over(axis_name: str | None, tree: Any) -> Any:
     ),
     tree,
   )
+
+
+def _mean_state(axis_name: str | None, new: Any, old: Any) -> Any:
+  """The old state and the mean over devices of its change.
+
+  The mean of equal numbers is not always that number: an all-reduce rounds. So
+  what no device changes (a frozen classifier, a memory's other rows) would
+  drift, step by step.
+  """
+  if axis_name is None:
+    return new
+
+  def one(new, old):
+    if not jnp.issubdtype(new.dtype, jnp.inexact):
+      return new
+    base = jnp.where(jnp.isfinite(old), old, 0)
+    return base + jax.lax.pmean(new - base, axis_name)
+
+  return jax.tree.map(one, new, old)
 
 
 def _accuracy(logits: jax.Array, batch: Mapping) -> jax.Array:

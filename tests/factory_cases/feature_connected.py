@@ -12,7 +12,6 @@ from kdjax.losses.feature import inter_channel as correlation_losses
 from kdjax.losses.feature import maps
 from kdjax.losses.feature import overhaul as overhaul_losses
 from kdjax.losses.feature import pearson as pearson_losses
-from kdjax.losses.feature import simkd as simkd_losses
 from kdjax.losses.feature import variational as variational_losses
 from kdjax.transforms import connectors, feature
 
@@ -79,12 +78,6 @@ def _variational(params, s, t):
   return variational_losses.variational_information_loss(
     x, t['a'], own['log_scale']
   )
-
-
-def _simkd(params, s, t):
-  module = connectors.SimKDProjector(4)
-  x = maps.average_pool(s['a'], (2, 2))
-  return simkd_losses.simkd_loss(_run(module, params, x, train=True), t['a'])
 
 
 # name: (transform, student's shapes, teacher's shapes, by hand, has state);
@@ -162,12 +155,5 @@ CASES = {
     {'a': (2, 2, 5)},
     _variational,
     False,
-  ),
-  'simkd': (
-    feature.simkd(student='a', teacher='a'),
-    {'a': (4, 4, 3)},
-    {'a': (2, 2, 4)},
-    _simkd,
-    True,
   ),
 }

@@ -4,6 +4,7 @@ from kdjax.losses.feature import attention as attention_losses
 from kdjax.losses.feature import attention_matrices as matrix_losses
 from kdjax.losses.feature import attention_relations as relation_losses
 from kdjax.losses.feature import neuron_selectivity as selectivity_losses
+from kdjax.losses.feature import simkd as simkd_losses
 from kdjax.transforms import feature
 
 _QKV = ('q', 'k', 'v')
@@ -80,6 +81,13 @@ CASES = {
       matrix_losses.attention_matrix_loss(s['a'], t['b'])
       + matrix_losses.attention_matrix_loss(s['b'], t['c'])
     ),
+    False,
+  ),
+  'simkd': (
+    feature.simkd(teacher='a'),
+    {'projected': (2, 2, 4)},
+    {'a': (4, 4, 4)},
+    lambda _, s, t: simkd_losses.simkd_loss(s['projected'], t['a']),
     False,
   ),
 }

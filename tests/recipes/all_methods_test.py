@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kdjax import models, training
-from kdjax.recipes import Settings, methods
+from kdjax.recipes import Settings, methods, reuse
 
 # Those of transformer blocks; all others are tried on convolutional networks.
 _TRANSFORMER = ('vitkd', 'minilm', 'minilmv2', 'attention_matrices')
@@ -16,8 +16,11 @@ _IMAGE = jax.ShapeDtypeStruct((4, 8, 8, 1), jnp.float32)
 
 
 @functools.cache
-def _shapes(name):
+def _shapes(name, classifier_of=None):
   model = models.create(name, classes=10)
+  if classifier_of:
+    teacher = models.create(classifier_of, classes=10)
+    model = reuse.reuse_classifier(model, teacher, _IMAGE, classifier_of)
   variables = jax.eval_shape(model.init, jax.random.key(0), _IMAGE)
   return variables, jax.eval_shape(model.apply, variables, _IMAGE)[0]
 
@@ -25,7 +28,11 @@ def _shapes(name):
 @pytest.mark.parametrize('method', methods.NAMES)
 def test_stages_fit_the_networks(method):
   kind = 'vit' if method in _TRANSFORMER else 'cnn'
-  student, teacher = _shapes(f'{kind}_student'), _shapes(f'{kind}_teacher')
+  reuses = methods.reuses_classifier((method,))
+  student = _shapes(
+    f'{kind}_student', classifier_of=f'{kind}_teacher' if reuses else None
+  )
+  teacher = _shapes(f'{kind}_teacher')
   settings = Settings(
     method=method,
     student=f'{kind}_student',

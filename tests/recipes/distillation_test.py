@@ -111,6 +111,7 @@ def test_the_models_are_on_disk_with_their_note(distilled, method):
     note = checkpoint.read_note(outcome.workdir / run)
     assert note == {
       'model': 'mlp_student',
+      'classifier_of': None,
       'dataset': 'digits',
       'classes': 10,
       'image_shape': [8, 8, 1],

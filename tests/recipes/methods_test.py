@@ -79,6 +79,10 @@ def _terms(stage):
       {'method': 'kd,rkd'},
       {'labels': 0.1, 'soft': 0.9, 'distance': 25.0, 'angle': 50.0},
     ),
+    (
+      {'method': 'kd,rkd', 'weights': 'angle=3, labels=0.5'},
+      {'labels': 0.5, 'soft': 0.9, 'distance': 25.0, 'angle': 3.0},
+    ),
     ({'method': 'hint'}, {'labels': 1.0, 'hint': 100.0}),
     ({'method': 'hint', 'hint_weight': 0.0}, {'labels': 1.0, 'hint': 0.0}),
     (

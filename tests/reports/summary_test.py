@@ -26,8 +26,8 @@ def _summary(**changes):
     'seeds': [0, 1],
     'teacher': {**_NETWORK, 'model': 'mlp_teacher', 'accuracy': 0.9765},
     'student': _NETWORK,
-    'scratch': reports.accuracies([0.90, 0.92]),
-    'distilled': reports.accuracies([0.94, 0.96]),
+    'scratch': {**_NETWORK, **reports.accuracies([0.90, 0.92])},
+    'distilled': {**_NETWORK, **reports.accuracies([0.94, 0.96])},
     'gain': {'mean': 0.04, 'ci95': [0.03, 0.05]},
     **changes,
   }

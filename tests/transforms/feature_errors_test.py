@@ -34,7 +34,6 @@ _QKV = {'student': tuple('qkv'), 'teacher': tuple('qkv')}
     ('vitkd', _PAIR, 'two taps or more'),
     ('vitkd', {**_QKV, 'ratio': 0.0}, 'ratio .* got 0.0'),
     ('vitkd', {**_QKV, 'mimic_weight': -1}, 'mimic_weight .* got -1'),
-    ('simkd', {**_PAIR, 'factor': 0}, 'factor .* got 0'),
     ('factor_transfer', {**_PAIR, 'paraphraser_steps': -1}, 'steps .* got -1'),
     (
       'factor_transfer',
@@ -80,7 +79,7 @@ def test_wrong_hyperparameters(make, arguments, message):
       (9, 3),
       'same grid',
     ),
-    (feature.simkd(**_PAIR, factor=4), (2, 2, 3), (2, 2, 3), 'factor must be'),
+    (feature.simkd(**_PAIR), (2, 2, 3), (2, 2, 4), 'same number of channels'),
     (
       feature.factor_transfer(**_PAIR, paraphraser_steps=1, rate=0.1),
       (2, 2, 3),

@@ -3,19 +3,17 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from factory_cases import feature_connected, feature_plain
 
-from kdjax.transforms import connectors, feature
+from kdjax.transforms import feature
 
 # Run by `pytest -m thorough`, as CI does.
 pytestmark = pytest.mark.thorough
 
 _STEP = np.int32(7)
 _FAST_COMPILE = {'xla_backend_optimization_level': 0}
-_KERNEL = np.random.RandomState(9).randn(5, 3).astype(np.float32)
 _CASES = feature_plain.CASES | feature_connected.CASES
 
 
@@ -127,30 +125,6 @@ def test_connectors_only_where_they_are_needed():
       jax.random.key(0), same, same
     )
     assert variables.params == variables.state == {}
-
-
-def test_simkd_reports_the_reused_classifier():
-  term = feature.simkd(
-    student='a', teacher='a', classifier=lambda x: x @ jnp.asarray(_KERNEL)
-  )
-  student = _taps({'a': (2, 2, 3)}, 0)
-  teacher = _taps({'a': (2, 2, 5)}, 1)
-  variables = _filled(
-    jax.eval_shape(term.init, jax.random.key(0), student, teacher)
-  )
-  label = np.int32([0, 1, 2, 0])
-  batch = {'label': label, 'weight': np.float32([2, 0, 2, 0])}
-  _, _, metrics = jax.jit(term.apply)(variables, student, teacher, batch, _STEP)
-  projected, _ = connectors.SimKDProjector(5).apply(
-    {'params': variables.params},
-    student['a'],
-    batch['weight'],
-    train=True,
-    mutable=['batch_stats'],
-  )
-  answers = (projected.mean((1, 2)) @ _KERNEL).argmax(-1)
-  expected = (answers == label)[np.array([0, 2])].mean()
-  assert metrics['accuracy'] == pytest.approx(float(expected))
 
 
 def test_margins_of_a_teacher():

@@ -35,6 +35,11 @@ def has_first_stage(names: tuple[str, ...]) -> bool:
   return any(_METHODS[name].first for name in names)
 
 
+def reuses_classifier(names: tuple[str, ...]) -> bool:
+  """Whether the student answers with the teacher's classifier."""
+  return any(_METHODS[name].reuses_classifier for name in names)
+
+
 def stages(choice: Choice) -> list[Stage]:
   """The stages of distillation by `choice.settings.methods`.
 
@@ -56,6 +61,7 @@ def stages(choice: Choice) -> list[Stage]:
   for method in chosen:
     terms |= method.terms(choice)
     first |= method.first(choice) if method.first else {}
+  terms, first = _reweighted(settings.term_weights, terms, first)
   loss = transforms.weighted_sum(**terms)
   if not first:
     return [Stage('distilled', loss, settings.epochs)]
@@ -67,4 +73,23 @@ def stages(choice: Choice) -> list[Stage]:
       freeze_unreached=True,
     ),
     Stage('distilled', loss, settings.epochs - settings.hint_epochs),
+  ]
+
+
+def _reweighted(weights: dict[str, float], *stages: Terms) -> list[Terms]:
+  """The terms of every stage with the weights that were asked for.
+
+  Raises:
+    SettingsError: if no stage has such a term.
+  """
+  known = {name: None for terms in stages for name in terms}
+  for name in weights:
+    if name not in known:
+      raise SettingsError('weights', name, f'must name {", ".join(known)}')
+  return [
+    {
+      name: (weights.get(name, weight), term)
+      for name, (weight, term) in terms.items()
+    }
+    for terms in stages
   ]

@@ -48,7 +48,7 @@ class Choice:
 
   def stage_pairs(self) -> dict[str, Any]:
     """The stages of both networks, paired from the last one back."""
-    student, teacher = _stages(self.student), _stages(self.teacher)
+    student, teacher = stage_names(self.student), stage_names(self.teacher)
     count = min(len(student), len(teacher))
     return {'student': student[-count:], 'teacher': teacher[-count:]}
 
@@ -93,7 +93,8 @@ class Choice:
     }
 
 
-def _stages(outputs: Shapes) -> tuple[str, ...]:
+def stage_names(outputs: Shapes) -> tuple[str, ...]:
+  """`stage1`, `stage2`, ... as far as there are such outputs."""
   numbers = sorted(
     int(name.removeprefix('stage'))
     for name in outputs

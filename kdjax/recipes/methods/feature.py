@@ -177,6 +177,12 @@ def _vitkd(choice: Choice) -> Terms:
   return {'vitkd': (1.0, transforms.vitkd(**taps))}
 
 
+def _simkd(choice: Choice) -> Terms:
+  """Chen et al. 2022: features alone, the classifier is the teacher's."""
+  teacher = choice.last_stages()['teacher']
+  return {'simkd': (1.0, transforms.simkd(teacher=teacher))}
+
+
 def _last_block(choice: Choice, method: str) -> dict[str, Any]:
   blocks = choice.blocks(method, '/query')
   return {
@@ -234,6 +240,7 @@ METHODS = {
   'vid': Method(_variational),
   'mgd': Method(_masked_generative),
   'vitkd': Method(_vitkd),
+  'simkd': Method(_simkd, labels=0.0, reuses_classifier=True),
   'minilm': Method(_minilm),
   'minilmv2': Method(_minilmv2),
   'attention_matrices': Method(_attention_matrices),

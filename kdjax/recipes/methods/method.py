@@ -14,11 +14,14 @@ class Method(NamedTuple):
     terms: From what is chosen to named, weighted terms.
     labels: Weight of the labels beside them; None for `settings.alpha`.
     first: Terms of a first stage without labels, or None.
+    reuses_classifier: Whether the student answers with the teacher's
+      classifier, through a projector.
   """
 
   terms: Callable[[Choice], Terms]
   labels: float | None = 1.0
   first: Callable[[Choice], Terms] | None = None
+  reuses_classifier: bool = False
 
 
 class Stage(NamedTuple):

@@ -4,6 +4,7 @@ import chex
 import flax.linen as nn
 import jax
 
+from kdjax.losses.feature import maps
 from kdjax.transforms.connectors.layers import BatchNorm, Convolution
 
 
@@ -14,7 +15,9 @@ class SimKDProjector(nn.Module):
 
   Attributes:
     channels: Of the teacher's map.
-    factor: By which the bottleneck is thinner.
+    size: Height and width of the teacher's map; a larger map is average-pooled
+      to it before the convolutions. None for a map of any size.
+    factor: By which the bottleneck is thinner; 1 to `channels`.
     axis_name: Mapped axis for the batch norms' statistics.
 
   References:
@@ -23,6 +26,7 @@ class SimKDProjector(nn.Module):
   """
 
   channels: int
+  size: tuple[int, int] | None = None
   factor: int = 2
   axis_name: str | None = None
 
@@ -30,13 +34,22 @@ class SimKDProjector(nn.Module):
   def __call__(
     self, x: chex.Array, mask: chex.Array | None = None, train: bool = False
   ) -> jax.Array:
-    """Maps `[batch, h, w, c]` to `[batch, h, w, channels]`.
+    """Maps `[batch, h, w, c]`, or `[batch, c]`, to `[batch, h, w, channels]`.
 
     Args:
-      x: The student's map.
+      x: The student's map; a vector is a map of one position.
       mask: Shape `[batch]`, zero for padding, or None.
       train: Use the batch's statistics; otherwise the running ones.
     """
+    if not 1 <= self.factor <= self.channels:
+      raise ValueError(
+        f"factor must be 1 to the teacher's channels, {self.channels}, got "
+        f'{self.factor}.'
+      )
+    x = x[:, None, None, :] if x.ndim == 2 else x
+    if self.size is not None:
+      size = min(x.shape[1], self.size[0]), min(x.shape[2], self.size[1])
+      x = x if x.shape[1:3] == size else maps.average_pool(x, size)
     thin = self.channels // self.factor
     layers = ((thin, 1), (thin, 3), (self.channels, 1))
     for i, (width, kernel) in enumerate(layers, start=1):

@@ -1,0 +1,88 @@
+"""A student that answers with another network's classifier."""
+
+from collections.abc import Callable
+
+import chex
+import jax
+from flax import linen as nn
+
+from kdjax.models.model import Model, ModelVariables, Outputs
+
+
+def reuse_classifier(
+  student: Model,
+  projector: nn.Module,
+  classifier: Callable[[chex.ArrayTree, jax.Array], jax.Array],
+  classifier_params: chex.ArrayTree,
+  *,
+  tap: str,
+) -> Model:
+  """A student whose projected features pass the teacher's classifier (SimKD).
+
+  The outputs are the student's, with `projected`, the projector's map, and with
+  the classifier's answer as `logits`. The student's own head stays in its
+  parameters and is not used.
+
+  Args:
+    student: The student.
+    projector: Linen module `(map, train=...) -> [batch, h, w, channels]`, for
+      instance `kdjax.transforms.connectors.SimKDProjector`. Its parameters
+      train with the student's.
+    classifier: `(params, features [batch, channels]) -> logits`, of the
+      globally pooled projection.
+    classifier_params: Its parameters. They are kept in the state, where
+      neither gradients nor weight decay reach them.
+    tap: The student's output that is projected, its last map.
+
+  Returns:
+    The model; params are `{'student', 'projector'}`, the state has these and
+    `classifier`.
+
+  References:
+    Chen et al., `Knowledge Distillation with the Reused Teacher Classifier
+    <https://arxiv.org/abs/2203.14001>`_, 2022, section 3.
+  """
+
+  def init(key: chex.PRNGKey, inputs: chex.Array) -> ModelVariables:
+    own = student.init(key, inputs)  # the student starts as it does alone
+    outputs, _ = student.apply(own, inputs)
+    collections = dict(projector.init(jax.random.fold_in(key, 1), outputs[tap]))
+    params = {'student': own.params, 'projector': collections.pop('params', {})}
+    state = {
+      'student': own.state,
+      'projector': collections,
+      'classifier': classifier_params,
+    }
+    return ModelVariables(params, state)
+
+  def apply(
+    variables: ModelVariables,
+    inputs: chex.Array,
+    *,
+    train: bool = False,
+    key: chex.PRNGKey | None = None,
+  ) -> tuple[Outputs, chex.ArrayTree]:
+    params, state = variables
+    own = ModelVariables(params['student'], state['student'])
+    outputs, own_state = student.apply(own, inputs, train=train, key=key)
+    projected, updates = projector.apply(
+      {'params': params['projector'], **state['projector']},
+      outputs[tap],
+      train=train,
+      mutable=list(state['projector']) if train else [],
+    )
+    features = projected.mean(axis=(1, 2))
+    outputs = {
+      **outputs,
+      'projected': projected,
+      'logits': classifier(state['classifier'], features),
+    }
+    if not train:
+      return outputs, state
+    return outputs, {
+      **state,
+      'student': own_state,
+      'projector': {**state['projector'], **updates},
+    }
+
+  return Model(init, apply)

@@ -1,0 +1,163 @@
+"""Every `--method` trains from the command line, and its loss falls."""
+
+import concurrent.futures
+import contextlib
+import io
+import json
+import multiprocessing
+import os
+import sys
+from unittest import mock
+
+import pytest
+
+from kdjax.recipes import methods
+
+# Maps of one position teach these nothing, or they read a batch norm; all
+# others learn from a multilayer perceptron, which compiles faster.
+_MAPS = ('at', 'nst', 'nst_linear', 'nst_gaussian', 'ft', 'ofd', 'cwd', 'fsp')
+# Student and teacher: what compiles is what takes the time.
+_NETWORKS = {
+  'mlp': ('mlp_student', 'mlp_teacher'),
+  'cnn': ('cnn_student', 'cnn_teacher'),
+  'vit': ('vit_student', 'vit_student'),
+}
+_TRANSFORMER = ('vitkd', 'minilm', 'minilmv2', 'attention_matrices')
+_LEARNING = {
+  'mlp': ('--learning_rate=0.01',),
+  'cnn': ('--learning_rate=0.01',),
+  'vit': ('--optimizer=adam', '--learning_rate=0.001'),
+}
+_EXAMPLES = {'mlp': 0, 'cnn': 240, 'vit': 240}  # 0 for all
+_TWO_EPOCHS = ('--epochs=2',)
+_FLAGS = {
+  # A stage of its own, then the labels: two epochs each.
+  **dict.fromkeys(('fitnets', 'fsp', 'ab'), ('--epochs=4', '--hint_epochs=2')),
+  # The first of these epochs trains the paraphraser.
+  'ft': ('--epochs=4', '--transfer_examples=120'),
+  # In the first epoch the memory is random; what comes after it is harder.
+  'crd': ('--epochs=4', '--learning_rate=0.001'),
+}
+# The epoch from which on the term itself is what falls.
+_FROM = {'ft': 2, 'crd': 2}
+
+
+def _kind(method: str) -> str:
+  if method in _TRANSFORMER:
+    return 'vit'
+  return 'cnn' if method in _MAPS else 'mlp'
+
+
+def _main(program: str, arguments: tuple[str, ...]) -> str:
+  """Runs a binary in this process; returns what it said if it failed."""
+  import importlib
+
+  from absl import flags
+
+  from experiments import common
+
+  said = io.StringIO()
+  sys.argv = [program, *arguments]
+  module = importlib.import_module(f'experiments.{program}')
+  with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    try:
+      common.run(module.main)
+    except SystemExit as stop:
+      return said.getvalue() if stop.code else ''
+    finally:
+      for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+  return ''
+
+
+class _Processes:
+  """A process with one device for each binary: their flags have one name.
+
+  It imports jax once and compiles what the methods share once.
+  """
+
+  def __init__(self, programs, cache):
+    self._environment = {
+      'XLA_FLAGS': '',  # one device, as a newcomer has it
+      'JAX_COMPILATION_CACHE_DIR': str(cache),
+      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.05',
+    }
+    context = multiprocessing.get_context('spawn')
+    self._pools = {
+      program: concurrent.futures.ProcessPoolExecutor(1, context)
+      for program in programs
+    }
+
+  def run(self, program, *arguments):
+    with mock.patch.dict(os.environ, self._environment):
+      future = self._pools[program].submit(_main, program, arguments)
+    assert not future.result(), arguments
+
+  def close(self):
+    for pool in self._pools.values():
+      pool.shutdown()
+
+
+@pytest.fixture(scope='module')
+def processes(tmp_path_factory):
+  cache = tmp_path_factory.getbasetemp().parent / 'every_method_cache'
+  started = _Processes(('train_teacher', 'distill'), cache)
+  yield started
+  started.close()
+
+
+@pytest.fixture(scope='module')
+def teacher(processes, tmp_path_factory):
+  """Trains a kind of teacher for an epoch, once; returns its workdir."""
+  trained = {}
+
+  def train(kind):
+    if kind not in trained:
+      trained[kind] = tmp_path_factory.mktemp('teacher') / kind
+      processes.run(
+        'train_teacher',
+        f'--teacher={_NETWORKS[kind][1]}',
+        '--teacher_epochs=1',
+        f'--workdir={trained[kind]}',
+        *_LEARNING[kind],
+      )
+    return trained[kind]
+
+  return train
+
+
+# Run by `pytest -m thorough`, as CI does.
+@pytest.mark.thorough
+@pytest.mark.parametrize('method', methods.NAMES)
+def test_trains_and_its_loss_falls(method, processes, teacher, tmp_path):
+  kind = _kind(method)
+  processes.run(
+    'distill',
+    f'--method={method}',
+    f'--student={_NETWORKS[kind][0]}',
+    f'--teacher={_NETWORKS[kind][1]}',
+    f'--teacher_checkpoint={teacher(kind)}',
+    f'--workdir={tmp_path / "run"}',
+    f'--transfer_examples={_EXAMPLES[kind]}',
+    '--schedule=constant',
+    '--seeds=1',
+    '--noscratch',
+    *_LEARNING[kind],
+    *_FLAGS.get(method, _TWO_EPOCHS),
+  )
+  lines = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
+  epochs = [json.loads(line) for line in lines]
+  for run in {epoch['run'] for epoch in epochs}:
+    values = [epoch for epoch in epochs if epoch['run'] == run]
+    values = values[_FROM.get(method, 1) - 1 :]
+    terms = set(values[0]) & {f'train_{name}' for name in _TERMS}
+    # The method's own terms; in a stage of labels alone, the labels.
+    for name in terms or {'train_labels'}:
+      assert values[-1][name] < values[0][name], (run, name)
+
+
+_TERMS = (
+  *methods.NAMES,
+  *('soft', 'hint', 'distance', 'angle', 'direction', 'skd_soft'),
+  *('smoothed', 'scores'),
+)
