@@ -17,6 +17,7 @@ from kdjax.transforms.contrast import (
   contrastive_representation,
   in_batch_contrastive,
 )
+from kdjax.transforms.feature import pearson_feature
 from kdjax.transforms.relation import (
   instance_relation_graph,
   linear_cka,
@@ -58,6 +59,8 @@ COUPLING = {
   'in batch': in_batch_contrastive(teacher='stage'),
   'linear cka': linear_cka(),
   'rbf cka': rbf_cka(),
+  # Of equal channels: the bias of a connector has no gradient to compare.
+  'pearson': pearson_feature(student='embedding', teacher='embedding'),
   'graph': instance_relation_graph(
     student_layers=_layers, teacher_layers=_layers
   ),

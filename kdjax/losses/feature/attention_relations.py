@@ -161,7 +161,7 @@ def minilmv2_loss(
   """Query, key and value relations of one layer, summed (MiniLMv2).
 
   `sum_i weights_i self_attention_relation_loss(student_i, teacher_i)`. The
-  paper's weights are 1; others' code takes the mean, weights of 1/3.
+  weights are 1 in public code.
 
   Args:
     student: Queries, keys and values, each `[batch, tokens, student_dim]`.

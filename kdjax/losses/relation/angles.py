@@ -3,9 +3,9 @@
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
 from kdjax.losses import numerics
+from kdjax.losses.relation import triples
 
 
 def relational_angle_loss(
@@ -22,9 +22,10 @@ def relational_angle_loss(
   Couples the examples of the batch.
 
   The cosines come from the centred Gram matrix `G`,
-  `(G_ik - G_ij - G_jk + G_jj) / (d_ij d_jk)`, one vertex at a time and again
-  in the backward pass: time `O(N^3 + N^2 D)`, memory `O(N^2 + N D)`. (The
-  usual form holds an `N x N x D` tensor of unit differences and `N^3` angles.)
+  `(G_ik - G_ij - G_jk + G_jj) / (d_ij d_jk)`, tile by tile, value and gradient
+  in one pass: time `O(N^3 + N^2 D)`, memory `O(N^2 + N D)`, less than
+  `64 N^2` bytes in float32. (The usual form holds an `N x N x D` tensor of unit
+  differences and `N^3` angles.) Differentiable in reverse mode only.
 
   Args:
     student: Embeddings, shape `[batch, student_dim]`.
@@ -50,41 +51,18 @@ def relational_angle_loss(
   chex.assert_equal_shape_prefix([student, teacher], 1)
   chex.assert_type([student, teacher], float)
   valid = numerics.valid_rows(student, mask)
-  student_gram, student_inverse = _gram_and_inverse_distances(student, valid)
-  teacher_gram, teacher_inverse = _gram_and_inverse_distances(teacher, valid)
-  pairs = valid[:, None] & valid[None, :]
-
-  @jax.checkpoint  # Store nothing of a vertex: N of them would be N^3.
-  def add_vertex(total, vertex):
-    difference = optax.losses.huber_loss(
-      _cosines(student_gram, student_inverse, vertex),
-      _cosines(teacher_gram, teacher_inverse, vertex),
-    )
-    at_vertex = jnp.sum(jnp.where(pairs, difference, 0))
-    return total + jnp.where(valid[vertex], at_vertex, 0), None
-
-  dtype = jnp.result_type(student_gram, teacher_gram)
-  total, _ = jax.lax.scan(
-    add_vertex, jnp.zeros((), dtype), jnp.arange(student.shape[0])
+  total = triples.angle_differences(
+    _angles(student, valid), _angles(teacher, valid)
   )
-  count = jnp.maximum(jnp.sum(valid), 1).astype(dtype)
+  count = jnp.maximum(jnp.sum(valid), 1).astype(total.dtype)
   return total / count**3
 
 
-def _gram_and_inverse_distances(
-  x: chex.Array, valid: chex.Array
-) -> tuple[jax.Array, jax.Array]:
-  """Centred Gram matrix, and 1 / distance with 0 for coincident rows."""
+def _angles(x: chex.Array, valid: chex.Array) -> triples.Angles:
+  """Centred Gram matrix, and 1 / distance; 0 for coincident rows, padding."""
   x = numerics.centred(numerics.at_least_float32(x), valid)
   gram = numerics.gram(x)
   distances = numerics.safe_sqrt(numerics.squared_distances(gram))
-  return gram, numerics.safe_divide(jnp.ones_like(distances), distances)
-
-
-def _cosines(
-  gram: chex.Array, inverse: chex.Array, vertex: chex.Numeric
-) -> jax.Array:
-  """Cosines of the angles (i, vertex, k), shape `[batch, batch]`."""
-  row = gram[vertex]
-  products = gram - row[:, None] - row[None, :] + row[vertex]
-  return products * inverse[vertex][:, None] * inverse[vertex][None, :]
+  pairs = valid[:, None] & valid[None, :]
+  inverse = numerics.safe_divide(jnp.ones_like(distances), distances)
+  return triples.Angles(gram, jnp.where(pairs, inverse, 0))

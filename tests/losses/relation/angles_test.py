@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from references import losses as reference
 
@@ -73,15 +74,49 @@ def test_coincident_corners_count_as_cosine_zero():
   assert all(np.isfinite(slope).all() for slope in slopes)
 
 
-def test_never_holds_differences_or_all_angles():
-  rows, dim = 256, 64
-  differences, angles = 4 * rows**2 * dim, 4 * rows**3
-  needed = _temporary_bytes(relational_angle_loss, rows, dim)
-  # Measured on CPU: 4.5 and 18 times less.
-  assert needed < differences / 3
-  assert needed < angles / 10
-  # The measure sees what it should: the usual form holds the angles.
-  assert _temporary_bytes(_usual_form, rows, dim) > angles
+@pytest.mark.parametrize('rows', [512, 1024, 2048])
+def test_memory_is_that_of_a_few_matrices(rows):
+  # The usual form holds rows**2 * dim differences and rows**3 angles.
+  assert _temporary_bytes(relational_angle_loss, rows, 64) < 64 * rows**2
+
+
+def test_the_measure_of_memory_sees_the_usual_form():
+  rows = 256
+  assert _temporary_bytes(_usual_form, rows, 64) > 4 * rows**3
+
+
+@pytest.mark.parametrize('rows', [1, 2, 31, 33, 64, 65, 100])
+def test_tiles_of_every_size(rows):
+  rng = np.random.RandomState(rows)
+  x, y = rng.randn(rows, 7), rng.randn(rows, 5)
+  with jax.enable_x64(True):
+    value, (slope, other) = _LOSS(x, y)
+    expected, (usual, usual_other) = jax.value_and_grad(
+      _usual_form, argnums=(0, 1)
+    )(x, y)
+  np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-15)
+  for ours, theirs in ((slope, usual), (other, usual_other)):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-11)
+
+
+def test_float32_gradient_is_that_of_float64():
+  rng = np.random.RandomState(0)
+  x, y = rng.randn(130, 32), rng.randn(130, 16)
+  _, (slope, _) = _LOSS(np.float32(x), np.float32(y))
+  with jax.enable_x64(True):
+    _, (exact, _) = _LOSS(*(np.float32(a).astype(float) for a in (x, y)))
+  error = np.abs(np.float64(slope) - np.asarray(exact)).max()
+  assert error < 1e-5 * np.abs(exact).max()
+
+
+def test_one_side_alone_has_the_same_gradient():
+  student, teacher = map(np.float32, _embeddings(1))
+  both = _LOSS(student, teacher)[1]
+  for side in (0, 1):
+    alone = jax.jit(jax.grad(relational_angle_loss, argnums=side))
+    np.testing.assert_allclose(
+      alone(student, teacher), both[side], rtol=1e-5, atol=1e-8
+    )
 
 
 def _temporary_bytes(loss, rows, dim):
@@ -94,7 +129,10 @@ def _usual_form(student, teacher):
   def cosines(x):
     difference = x[:, None, :] - x[None, :, :]
     squared = jnp.sum(difference**2, axis=-1, keepdims=True)
-    unit = difference * jax.lax.rsqrt(squared + 1e-12)
+    same = squared == 0
+    unit = jnp.where(
+      same, 0, difference / jnp.sqrt(jnp.where(same, 1, squared))
+    )
     return jnp.einsum('jid,jkd->jik', unit, unit)
 
-  return jnp.mean((cosines(student) - cosines(teacher)) ** 2)
+  return jnp.mean(optax.losses.huber_loss(cosines(student), cosines(teacher)))
