@@ -40,6 +40,8 @@ setuptools.setup(
   ],
   extras_require={
     'test': _TEST,
+    # A CPU build; others bring gigabytes of CUDA.
+    'benchmarks': ['torch==2.13.0'],
     'cuda': ['jax[cuda13]'],
     'tpu': ['jax[tpu]'],
     'export': [],

@@ -19,12 +19,15 @@ TOKENS = 65
 HEADS = 4
 NEGATIVES = 1024
 EXAMPLES = 50_000
+VOCABULARY = 1000
+BEST = 8
 
 SIZES = (
   f'{CLASSES} classes, embeddings of {DIM}, maps of {SIDE} x {SIDE} with '
   f'{TEACHER_CHANNELS} channels ({STUDENT_CHANNELS} of the student where they '
   f'may differ), {TOKENS} tokens of {DIM} with {HEADS} heads, {NEGATIVES} '
-  f'negatives of {EXAMPLES} examples'
+  f'negatives of {EXAMPLES} examples, a vocabulary of {VOCABULARY} in chunks '
+  f'of 16 tokens, the {BEST} best classes'
 )
 
 Shape = jax.ShapeDtypeStruct
@@ -111,6 +114,27 @@ def _with_hidden(batch: int) -> tuple[Shape, ...]:
   return (*_VECTORS(batch), Shape((batch, TOKENS), jnp.bool_))
 
 
+def _heads(batch: int) -> tuple[Shape, ...]:
+  """Hidden states and heads of student and teacher."""
+  return (_floats(batch, DIM), _floats(DIM, VOCABULARY)) * 2
+
+
+def _targets(batch: int) -> tuple[Shape, Shape]:
+  """The teacher's best classes and their log probabilities."""
+  return Shape((batch, BEST), jnp.int32), _floats(batch, BEST)
+
+
+def _top_k(batch: int) -> tuple[Shape, ...]:
+  return (_floats(batch, CLASSES), *_targets(batch))
+
+
+def _cached(batch: int) -> tuple[Shape, ...]:
+  return (*_heads(batch)[:2], *_targets(batch))
+
+
+# Tokens are many more than these examples; so are chunks of them.
+_IN_CHUNKS = {'chunk': 16}
+
 CASES: dict[str, Case] = {
   # response
   'decoupled_loss': Case(_labelled),
@@ -119,12 +143,17 @@ CASES: dict[str, Case] = {
   'forward_kl_loss': Case(_LOGITS),
   'generalised_jensen_shannon_loss': Case(_LOGITS),
   'label_smoothing_loss': Case(_teacher_free),
+  'linear_generalised_jensen_shannon_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
+  'linear_reverse_kl_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
+  'linear_soft_target_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
+  'linear_top_k_soft_target_loss': Case(_cached, _IN_CHUNKS, (0, 1)),
   'normalised_loss': Case(_labelled),
   'reverse_kl_loss': Case(_LOGITS),
   'soft_target_loss': Case(_LOGITS),
   'standardised_soft_target_loss': Case(_LOGITS),
   'streamlined_direction_loss': Case(_LOGITS),
   'teacher_free_loss': Case(_teacher_free),
+  'top_k_soft_target_loss': Case(_top_k),
   'weighted_soft_label_loss': Case(_labelled),
   # feature
   'activation_boundary_loss': Case(_EQUAL_MAPS),

@@ -132,6 +132,12 @@ from kdjax.losses.response.label_smoothing import (
   label_smoothing_loss,
   teacher_free_loss,
 )
+from kdjax.losses.response.linear import (
+  linear_generalised_jensen_shannon_loss,
+  linear_reverse_kl_loss,
+  linear_soft_target_loss,
+  linear_top_k_soft_target_loss,
+)
 from kdjax.losses.response.normalised import (
   normalised_loss,
 )
@@ -141,6 +147,9 @@ from kdjax.losses.response.soft_targets import (
 from kdjax.losses.response.standardised import (
   standardise_logits,
   standardised_soft_target_loss,
+)
+from kdjax.losses.response.top_k import (
+  top_k_soft_target_loss,
 )
 from kdjax.losses.response.weighted_soft_labels import (
   weighted_soft_label_loss,
@@ -182,7 +191,11 @@ __all__ = [
   'label_smoothing_loss',
   'linear_cka',
   'linear_cka_loss',
+  'linear_generalised_jensen_shannon_loss',
   'linear_neuron_selectivity_loss',
+  'linear_reverse_kl_loss',
+  'linear_soft_target_loss',
+  'linear_top_k_soft_target_loss',
   'masked_generative_loss',
   'minilm_loss',
   'minilmv2_loss',
@@ -209,6 +222,7 @@ __all__ = [
   'standardised_soft_target_loss',
   'streamlined_direction_loss',
   'teacher_free_loss',
+  'top_k_soft_target_loss',
   'variational_information_loss',
   'vitkd_generation_loss',
   'vitkd_mimicking_loss',

@@ -1,0 +1,63 @@
+"""What the benchmarks share: interleaved medians, and where they were taken."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+
+def medians(
+  functions: Mapping[str, Callable[[], object]], repeats: int
+) -> dict[str, float]:
+  """Seconds that each function takes, the median of several runs.
+
+  The functions take turns, so that what slows the machine down for a while
+  slows all of them. Each must return only when its work is done; a first call
+  of each is not counted.
+  """
+  seconds: dict[str, list[float]] = {name: [] for name in functions}
+  for function in functions.values():
+    function()
+  for _ in range(repeats):
+    for name, function in functions.items():
+      start = time.perf_counter()
+      function()
+      seconds[name].append(time.perf_counter() - start)
+  return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def temporary_bytes(compiled: Any) -> int:
+  """What a compiled program needs beside its arguments and results."""
+  return compiled.memory_analysis().temp_size_in_bytes
+
+
+def environment(**versions: str) -> str:
+  """One line: the chip, the cores, the versions."""
+  device = jax.devices()[0]
+  chip = device.device_kind if device.platform != 'cpu' else _processor()
+  found = {'Python': platform.python_version(), 'jax': jax.__version__}
+  found |= versions
+  parts = [chip, f'{os.cpu_count()} cores']
+  return ', '.join([*parts, *(f'{k} {v}' for k, v in found.items())])
+
+
+def _processor() -> str:
+  """The name of the processor, as far as the system tells."""
+  try:
+    with open('/proc/cpuinfo', encoding='utf-8') as file:
+      for line in file:
+        if line.startswith('model name'):
+          return line.partition(':')[2].strip()
+  except OSError:
+    pass
+  return platform.processor() or platform.machine()
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+  """A table, numbers to the right."""
+  lines = [header, ['---'] + ['---:'] * (len(header) - 1), *rows]
+  return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
