@@ -24,31 +24,33 @@ _BATCH = flags.DEFINE_integer('batch', 64, 'Examples.', lower_bound=1)
 _SEEDS = flags.DEFINE_integer('seeds', 5, 'Students.', lower_bound=1)
 _PAIRS = flags.DEFINE_list('pairs', 'mlp,vit,resnet', 'Of mlp, vit, resnet.')
 
-_NETWORKS = {
+NETWORKS = {
   'mlp': ('mlp_teacher', 'mlp_student', (8, 8, 1)),
   'vit': ('vit_teacher', 'vit_student', (8, 8, 1)),
   'resnet': ('resnet20', 'resnet8', (32, 32, 3)),
 }
 _CLASSES = 10
 
+Program = tuple[Callable, tuple[Any, ...]]
 
-def steps(pair: str, batch_size: int, seeds: int) -> dict[str, Callable]:
-  """The programs to time, as functions without arguments."""
-  teacher_name, student_name, shape = _NETWORKS[pair]
+
+def programs(pair: str, batch_size: int, seeds: int) -> dict[str, Program]:
+  """The functions to time, with their arguments."""
+  teacher_name, student_name, shape = NETWORKS[pair]
   teacher, student = (
     models.create(name, classes=_CLASSES)
     for name in (teacher_name, student_name)
   )
-  batch = _batch(batch_size, shape)
-  variables = jax.jit(teacher.init)(jax.random.key(0), batch['image'])
-  outputs = jax.eval_shape(teacher.apply, variables, batch['image'])[0]
+  examples = batch(batch_size, shape)
+  variables = jax.jit(teacher.init)(jax.random.key(0), examples['image'])
+  outputs = jax.eval_shape(teacher.apply, variables, examples['image'])[0]
   optimizer = training.make_optimizer('sgd', 0.05, weight_decay=5e-4)
   labels = transforms.weighted_sum(labels=(1.0, transforms.labels()))
   distil = transforms.weighted_sum(
     labels=(0.1, transforms.labels()),
     soft=(0.9, transforms.soft_targets(temperature=4.0)),
   )
-  image = jax.ShapeDtypeStruct(batch['image'].shape, jnp.float32)
+  image = jax.ShapeDtypeStruct(examples['image'].shape, jnp.float32)
   states = training.init_students(
     range(seeds), student, distil, optimizer, image, outputs
   )
@@ -67,19 +69,16 @@ def steps(pair: str, batch_size: int, seeds: int) -> dict[str, Callable]:
       ('unrolled', training.unrolled),
     )
   }
-  programs: dict[str, tuple[Callable, tuple[Any, ...]]] = {
-    'T': (forward, (variables, batch['image'])),
-    'S': (train(labels), (one_state, None, batch)),
-    'one': (train(distil, teacher=teacher), (one_state, variables, batch)),
-    **{name: (f, (states, variables, batch)) for name, f in several.items()},
-  }
   return {
-    name: functools.partial(_run, jax.jit(f).lower(*args).compile(), args)
-    for name, (f, args) in programs.items()
+    'T': (forward, (variables, examples['image'])),
+    'S': (train(labels), (one_state, None, examples)),
+    'one': (train(distil, teacher=teacher), (one_state, variables, examples)),
+    **{name: (f, (states, variables, examples)) for name, f in several.items()},
   }
 
 
-def _batch(size: int, shape: tuple[int, ...]) -> dict[str, jax.Array]:
+def batch(size: int, shape: tuple[int, ...]) -> dict[str, jax.Array]:
+  """Random images and labels."""
   rng = np.random.default_rng(0)
   return {
     'image': jnp.asarray(rng.normal(size=(size, *shape)), jnp.float32),
@@ -101,12 +100,15 @@ def main(argv: Sequence[str]) -> None:
   print(f'batch {_BATCH.value}, milliseconds')
   rows = []
   for pair in _PAIRS.value:
-    programs = steps(pair, _BATCH.value, seeds)
-    found = side_by_side.medians(programs, _REPEATS.value)
+    timed = {
+      name: functools.partial(_run, jax.jit(f).lower(*args).compile(), args)
+      for name, (f, args) in programs(pair, _BATCH.value, seeds).items()
+    }
+    found = side_by_side.medians(timed, _REPEATS.value)
     parts, all_parts = found['T'] + found['S'], found['T'] + seeds * found['S']
     rows.append(
       [
-        ' to '.join(_NETWORKS[pair][:2]),
+        ' to '.join(NETWORKS[pair][:2]),
         *(f'{1e3 * found[name]:.2f}' for name in ('T', 'S', 'one')),
         f'{found["one"] / parts:.2f}',
         *(

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from kdjax.losses import numerics
-from kdjax.losses.relation import rows
+from kdjax.losses.relation import medians, rows
 
 
 def linear_cka(
@@ -219,17 +219,9 @@ def _centred_kernel(
   """Gaussian kernel matrix less the means of its rows and columns."""
   pairs = valid[:, None] & valid[None, :]
   squared = numerics.squared_distances(numerics.gram(x))
-  median = _median(squared, pairs)
-  exponent = numerics.safe_divide(squared, 2 * bandwidth**2 * median)
+  middle = medians.median(squared, pairs)
+  exponent = numerics.safe_divide(squared, 2 * bandwidth**2 * middle)
   same = (squared == 0).astype(squared.dtype)
-  kernel = jnp.where(median > 0, jnp.exp(-exponent), same)
+  kernel = jnp.where(middle > 0, jnp.exp(-exponent), same)
   kernel = numerics.centred(jnp.where(pairs, kernel, 0), valid)
   return numerics.centred(kernel.T, valid)
-
-
-def _median(x: chex.Array, where: chex.Array) -> jax.Array:
-  """Median of the selected entries; the mean of both middles if even."""
-  ordered = jnp.sort(jnp.where(where, x, jnp.inf), axis=None)
-  last = jnp.maximum(jnp.sum(where), 1) - 1
-  middle = (ordered[last // 2] + ordered[(last + 1) // 2]) / 2
-  return jnp.where(jnp.any(where), middle, 0)

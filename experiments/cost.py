@@ -1,0 +1,91 @@
+"""Prints what a step of distillation costs, from the compiler; runs none.
+
+python -m experiments.cost --teacher=cnn_teacher --student=cnn_student
+python -m experiments.cost --method=kd,rkd --batch_size=256 --devices=8
+python -m experiments.cost --flagfile=experiments/flagfiles/NAME.flags
+
+Takes the flags of `distill` and trains, reads and writes nothing of a run.
+"""
+
+from collections.abc import Sequence
+
+import jax
+from absl import flags
+from rich import box, console, table
+
+from experiments import common
+from kdjax import recipes
+from kdjax.recipes import compiled, cost
+
+common.define_flags()
+
+_DEVICES = flags.DEFINE_integer(
+  'devices',
+  None,
+  'How many devices share the batch; any number of simulated ones on CPU. '
+  'Default: all local devices.',
+  lower_bound=1,
+)
+
+_CAPTION = (
+  'Per device. Teacher: its forward pass. Student: the step of one, from '
+  'labels. Loss: of one student, with gradients. One program: the whole step '
+  'of all students. XLA counts the body of a loop once.'
+)
+
+
+def main(argv: Sequence[str]) -> None:
+  """Compiles what the flags describe and prints its costs."""
+  del argv
+  settings = common.settings_from_flags()
+  if _DEVICES.value:
+    # Before the backend starts, or it has no effect; none on GPU and TPU.
+    jax.config.update('jax_num_cpu_devices', _DEVICES.value)
+  costs = cost.step_costs(settings, _DEVICES.value)
+  output = console.Console()
+  output.print(_title(costs.settings, costs.devices))
+  output.print(_table(costs))
+  output.print(_CAPTION)
+  parts = f'teacher + {costs.settings.seeds} x (student + loss)'
+  for stage in costs.programs:
+    name = _row('one program', stage, costs)
+    output.print(f'FLOPs of {name}: {costs.share(stage):.3f} of {parts}.')
+
+
+def _title(settings: recipes.Settings, devices: int) -> str:
+  return (
+    f'{settings.dataset}, {settings.method}, {settings.teacher} to '
+    f'{settings.student}: a step of {settings.batch_size} examples on '
+    f'{devices} device(s), {settings.seeds} seed(s)'
+  )
+
+
+def _table(costs: cost.StepCosts) -> table.Table:
+  rows = table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+  rows.add_column('', no_wrap=True)
+  for name in ('GFLOPs', 'MB accessed', 'peak MB', 'parameters MB'):
+    rows.add_column(name, justify='right', no_wrap=True)
+  rows.add_row('teacher', *_cells(costs.teacher))
+  rows.add_row('student', *_cells(costs.student))
+  for stage, loss in costs.losses.items():
+    rows.add_row(_row('loss', stage, costs), *_cells(loss))
+    program = costs.programs[stage]
+    rows.add_row(_row('one program', stage, costs), *_cells(program))
+  return rows
+
+
+def _row(name: str, stage: str, costs: cost.StepCosts) -> str:
+  """The name, with the stage's where there are several."""
+  return name if len(costs.programs) == 1 else f'{name}, {stage}'
+
+
+def _cells(program: compiled.ProgramCost) -> tuple[str, ...]:
+  flops, *memory = program
+  return tuple(
+    f'{x:,.0f}' if x >= 999.5 else f'{x:.3g}'
+    for x in (flops / 1e9, *(size / 1e6 for size in memory))
+  )
+
+
+if __name__ == '__main__':
+  common.run(main)
