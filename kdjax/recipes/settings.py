@@ -94,7 +94,8 @@ class Settings:
   weights: str = _field(
     '',
     "Weights of terms in place of the method's own, NAME=VALUE with commas, as "
-    'in dkd=2,labels=0.5; the names are those in metrics.jsonl.',
+    'in dkd=2,labels=0.5; the names are those in metrics.jsonl. A weight that '
+    'grows grows to the value.',
   )
   distance_weight: float = _field(25.0, 'Weight of the relational distances.')
   angle_weight: float = _field(50.0, 'Weight of the relational angles.')

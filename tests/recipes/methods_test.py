@@ -158,3 +158,19 @@ def test_the_temperature_reaches_the_soft_targets():
     np.testing.assert_allclose(
       _terms(stage)[1]['soft'], temperature**2 * divergence, rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+  ('step', 'weight'), [(0, 0.0), (20, 1.0), (40, 2.0), (400, 2.0)]
+)
+def test_a_weight_that_grows_grows_to_what_is_asked_for(step, weight):
+  # Twenty epochs of two steps.
+  (stage,) = _stages(method='dkd', weights='dkd=2')
+  student, teacher = _outputs(_STUDENT, 0), _outputs(_TEACHER, 1)
+  variables = stage.loss.init(jax.random.key(0), student, teacher)
+  batch = {'label': jnp.arange(4) % 3, 'weight': jnp.ones(4)}
+  value, _, terms = stage.loss.apply(
+    variables, student, teacher, batch, jnp.int32(step)
+  )
+  expected = float(terms['labels']) + weight * float(terms['dkd'])
+  assert float(value) == pytest.approx(expected, rel=1e-5)

@@ -4,10 +4,12 @@ A method is a function of what is chosen to named, weighted terms; the terms of
 several methods add up.
 """
 
+import jax.numpy as jnp
+
 from kdjax import transforms
 from kdjax.recipes.errors import SettingsError
 from kdjax.recipes.methods import feature, relation, response
-from kdjax.recipes.methods.choice import Choice, Terms
+from kdjax.recipes.methods.choice import Choice, Terms, Weight
 from kdjax.recipes.methods.method import Method, Stage
 
 __all__ = ['NAMES', 'Choice', 'Method', 'Stage', 'check_names', 'stages']
@@ -88,8 +90,16 @@ def _reweighted(weights: dict[str, float], *stages: Terms) -> list[Terms]:
       raise SettingsError('weights', name, f'must name {", ".join(known)}')
   return [
     {
-      name: (weights.get(name, weight), term)
+      name: (_rescaled(weight, weights.get(name)), term)
       for name, (weight, term) in terms.items()
     }
     for terms in stages
   ]
+
+
+def _rescaled(weight: Weight, wanted: float | None) -> Weight:
+  """The weight that is wanted; a schedule ends with it and keeps its form."""
+  if wanted is None or not callable(weight):
+    return weight if wanted is None else wanted
+  last = float(weight(jnp.float32(jnp.inf)))
+  return lambda step: weight(step) * (wanted / last)
