@@ -112,16 +112,13 @@ def measure(case: Case, repeats: int) -> list[str]:
 
 def pytorch(case: Case, inputs: np.ndarray) -> Callable:
   """Value and gradient in PyTorch, as a function without arguments."""
-  import torch
+  from benchmarks.pytorch import steps
 
-  student = torch.tensor(inputs[0], requires_grad=True)
-  teacher = torch.tensor(inputs[1])
+  evaluated = steps.value_and_gradients(case.theirs, list(inputs), (0,))
 
   def step():
-    student.grad = None
-    value = case.theirs(student, teacher)
-    value.backward()
-    return value.item(), np.asarray(student.grad)
+    value, (slope,) = evaluated()
+    return value.item(), np.asarray(slope)
 
   return step
 

@@ -19,15 +19,35 @@ def medians(
   slows all of them. Each must return only when its work is done; a first call
   of each is not counted.
   """
-  seconds: dict[str, list[float]] = {name: [] for name in functions}
   for function in functions.values():
     function()
-  for _ in range(repeats):
+  taken = turns(functions, repeats)
+  return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def turns(
+  functions: Mapping[str, Callable[[], object]],
+  least: int,
+  seconds: float = 0.0,
+) -> dict[str, list[float]]:
+  """Seconds of single calls, the functions taking turns.
+
+  Args:
+    functions: Name to function; returns when its work is done.
+    least: Calls of each.
+    seconds: For each on average; there are more calls while it is not spent.
+  """
+  taken: dict[str, list[float]] = {name: [] for name in functions}
+  begun, rounds = time.perf_counter(), 0
+  while functions and (
+    rounds < least or time.perf_counter() - begun < seconds * len(functions)
+  ):
     for name, function in functions.items():
       start = time.perf_counter()
       function()
-      seconds[name].append(time.perf_counter() - start)
-  return {name: statistics.median(values) for name, values in seconds.items()}
+      taken[name].append(time.perf_counter() - start)
+    rounds += 1
+  return taken
 
 
 def temporary_bytes(compiled: Any) -> int:

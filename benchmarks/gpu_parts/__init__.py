@@ -1,0 +1,1 @@
+"""The parts of `benchmarks.gpu`: what is timed, how, and its limits."""
