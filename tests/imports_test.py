@@ -12,7 +12,15 @@ import kdjax
 
 _ROOT = pathlib.Path(__file__).parents[1]
 
-_LOWER = {'analysis', 'checkpoint', 'data', 'deploy', 'models', 'reports'}
+_LOWER = {
+  'analysis',
+  'cache',
+  'checkpoint',
+  'data',
+  'deploy',
+  'models',
+  'reports',
+}
 _HOUSE = _LOWER | {'losses', 'transforms', 'training', 'recipes'}
 
 # Room -> the rooms of kdjax it may import beside itself. A new edge is a
@@ -21,13 +29,14 @@ _MAY_IMPORT = {
   '': set(),  # kdjax/__init__.py, which loads the rooms by name, lazily
   'losses': set(),
   'models': set(),
+  'cache': set(),
   'data': set(),
   'checkpoint': set(),
   'analysis': set(),
   'deploy': {'models'},
   'reports': {'analysis'},
   'transforms': {'losses'},
-  'training': {'models', 'data', 'transforms', 'losses'},
+  'training': {'cache', 'models', 'data', 'transforms', 'losses'},
   'recipes': _HOUSE - {'recipes'},
   'experiments': _HOUSE,
   'colabs': _HOUSE,
@@ -191,6 +200,7 @@ def test_losses_need_jax_chex_and_optax_only():
   [
     ('jax.pmap', 'kdjax/training/parallel.py'),
     ('orbax', 'kdjax/checkpoint.py'),
+    ('tensorstore', 'kdjax/cache/array_store.py'),
     ('tensorflow_datasets', 'kdjax/data/tfds_source.py'),
   ],
 )

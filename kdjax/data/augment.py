@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from kdjax.data import views
+
 
 def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:
   """Derives one key per example.
@@ -51,9 +53,7 @@ def flip(keys: jax.Array, images: jax.Array) -> jax.Array:
   Raises:
     ValueError: if `keys` or `images` has another shape.
   """
-  _check(keys, images)
-  mirrored = jax.vmap(jax.random.bernoulli)(keys)
-  return jnp.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+  return views.flip_views().augment(keys, images)
 
 
 def pad_crop(keys: jax.Array, images: jax.Array, padding: int = 4) -> jax.Array:
@@ -76,17 +76,7 @@ def pad_crop(keys: jax.Array, images: jax.Array, padding: int = 4) -> jax.Array:
     He et al., `Deep Residual Learning <https://arxiv.org/abs/1512.03385>`_,
     2015, section 4.2.
   """
-  _check(keys, images)
-  if padding < 0:
-    raise ValueError(f'padding must be 0 or more, got {padding}.')
-  border = (padding, padding)
-  padded = jnp.pad(images, ((0, 0), border, border, (0, 0)))
-
-  def window(key, image):
-    row, column = jax.random.randint(key, (2,), 0, 2 * padding + 1)
-    return jax.lax.dynamic_slice(image, (row, column, 0), images.shape[1:])
-
-  return jax.vmap(window)(keys, padded)
+  return views.crop_views(padding).augment(keys, images)
 
 
 def pad_crop_flip(
@@ -105,9 +95,7 @@ def pad_crop_flip(
   Raises:
     ValueError: as `pad_crop`.
   """
-  _check(keys, images)
-  crop_keys, flip_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-  return flip(flip_keys, pad_crop(crop_keys, images, padding))
+  return views.crop_flip_views(padding).augment(keys, images)
 
 
 def shift(keys: jax.Array, images: jax.Array, pixels: int = 1) -> jax.Array:
@@ -165,16 +153,3 @@ def normalise(
   centre = jnp.asarray(mean, jnp.float32).reshape(shape)
   scale = jnp.asarray(std, jnp.float32).reshape(shape)
   return ((images.astype(jnp.float32) - centre) / scale).astype(dtype)
-
-
-def _check(keys: jax.Array, images: jax.Array) -> None:
-  if images.ndim != 4:
-    raise ValueError(
-      'images must be [batch, height, width, channels], got shape'
-      f' {images.shape}.'
-    )
-  if keys.shape != images.shape[:1]:
-    raise ValueError(
-      f'keys must be one per example, [{images.shape[0]}], got shape'
-      f' {keys.shape}.'
-    )

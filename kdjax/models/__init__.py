@@ -2,7 +2,8 @@
 
 `create('resnet20', classes=10)` makes one of the networks here, and
 `from_linen`, `from_nnx` and `from_function` make a `Model` of any other;
-`reuse_classifier` makes one of a student and its teacher's classifier.
+`reuse_classifier` makes one of a student and its teacher's classifier, and
+`with_top_k` one that also answers with its best classes only.
 """
 
 from kdjax.models.adapters import from_function, from_linen, from_nnx
@@ -11,6 +12,7 @@ from kdjax.models.mlp import MLP
 from kdjax.models.model import Model, ModelVariables, middle_stage, taps
 from kdjax.models.resnet import ResNet
 from kdjax.models.reused import reuse_classifier
+from kdjax.models.top_k import with_top_k
 from kdjax.models.vit import ViT
 from kdjax.models.zoo import create, names
 
@@ -29,4 +31,5 @@ __all__ = [
   'names',
   'reuse_classifier',
   'taps',
+  'with_top_k',
 ]

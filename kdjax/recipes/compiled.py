@@ -1,7 +1,7 @@
 """The programs that a step of distillation consists of, compiled, not run."""
 
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from kdjax import training
-from kdjax.recipes import methods, networks, programs
+from kdjax.recipes import methods, networks, programs, reads
 from kdjax.recipes.run import Context, Experiment, Run
 from kdjax.training import parallel
 from kdjax.transforms import LossTransform, LossVariables
@@ -45,7 +45,7 @@ def run_of(experiment: Experiment, stage: methods.Stage) -> Run:
   """The run of a stage, with the shapes of the teacher's variables."""
   settings, dataset, source = experiment
   assert source is not None
-  teacher = networks.make_model(settings, dataset, settings.teacher)
+  teacher = networks.teaching_model(settings, dataset)
   image = programs.image_batch(dataset)
   return Run(
     name=stage.name,
@@ -155,18 +155,9 @@ def loss_cost(
     _outputs(run.teacher, run.teacher_variables, image, devices),
     batch,
   )
-  read: list[set[str]] = [set(), set(), set()]
-
-  def note(variables, step, given):
-    noted = [_Noted(*pair) for pair in zip(given, read, strict=True)]
-    return run.loss.apply(variables, *noted, step)[0]
-
+  # Of those it does not read the gradients are but zeros.
+  needed = reads.read_by(run.loss, variables, given, devices)
   step = jax.ShapeDtypeStruct((), jnp.int32)
-  jax.eval_shape(parallel.spread(note, devices), variables, step, given)
-  needed = tuple(
-    {name: values[name] for name in sorted(names)}
-    for values, names in zip(given, read, strict=True)
-  )
   arguments = (variables, step, needed)
   return _cost(
     _value_and_gradients(run.loss), devices, arguments, variables.params
@@ -188,27 +179,6 @@ def _value_and_gradients(loss: LossTransform) -> Callable:
     return both(variables.params, student)
 
   return run
-
-
-class _Noted(Mapping):
-  """Outputs that note which are read: gradients of others are but zeros."""
-
-  def __init__(self, outputs: Mapping[str, Any], read: set[str]):
-    self._outputs, self._read = outputs, read
-
-  def __getitem__(self, name: str) -> Any:
-    value = self._outputs[name]
-    self._read.add(name)
-    return value
-
-  def __contains__(self, name: object) -> bool:
-    return name in self._outputs
-
-  def __iter__(self) -> Iterator[str]:
-    return iter(self._outputs)
-
-  def __len__(self) -> int:
-    return len(self._outputs)
 
 
 def _outputs(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from kdjax import data, transforms
+from kdjax.recipes.methods import Stage
 from kdjax.recipes.networks import (
   Network,
   distilled_model,
@@ -13,12 +14,14 @@ from kdjax.recipes.networks import (
   make_model,
   reused_classifier,
   reused_teacher,
+  teaching_model,
 )
 from kdjax.recipes.preparation import stages as method_stages
 from kdjax.recipes.run import Context, Experiment, Observer, Run
 from kdjax.recipes.settings import Settings
+from kdjax.recipes.teacher_cache import open_cache
 from kdjax.recipes.training_run import Trained, train
-from kdjax.training import loop
+from kdjax.training import CachedTeacher, loop
 
 
 class Distilled(NamedTuple):
@@ -31,6 +34,7 @@ class Distilled(NamedTuple):
     scratch: The students trained from labels, or None.
     distilled: The students trained by the method; steps and seconds of all
       its stages.
+    cached: What the teacher's outputs were read from, or None.
   """
 
   experiment: Experiment
@@ -38,6 +42,7 @@ class Distilled(NamedTuple):
   student: Network
   scratch: Trained | None
   distilled: Trained
+  cached: CachedTeacher | None = None
 
 
 def train_teacher(
@@ -111,7 +116,8 @@ def distill(
     stop: Ends the run early, or None.
 
   Raises:
-    SettingsError: if `teacher_checkpoint` is not the teacher.
+    SettingsError: if `teacher_checkpoint` is not the teacher, or
+      `teacher_cache_dir` holds the outputs of another one.
     DivergenceError: if a loss stops being finite.
     Interrupted: if a signal asked to stop.
   """
@@ -123,10 +129,12 @@ def distill(
   else:
     teacher = _train_teacher(context)
   scratch = _train_scratch(context, source) if settings.scratch else None
-  distilled = _train_stages(context, source, teacher)
+  stages = method_stages(settings, dataset, source, teacher.variables)
+  cached = open_cache(context, source, teacher.variables, stages)
+  distilled = _train_stages(context, source, teacher, stages, cached)
   model = distilled_model(settings, dataset, teacher.variables)
   student = first_network(settings.student, model, distilled)
-  return Distilled(experiment, teacher, student, scratch, distilled)
+  return Distilled(experiment, teacher, student, scratch, distilled, cached)
 
 
 def _student_run(context: Context, source: data.Source, **kwargs: Any) -> Run:
@@ -158,12 +166,14 @@ def _train_scratch(context: Context, source: data.Source) -> Trained:
 
 
 def _train_stages(
-  context: Context, source: data.Source, teacher: Network
+  context: Context,
+  source: data.Source,
+  teacher: Network,
+  stages: tuple[Stage, ...],
+  cached: CachedTeacher | None,
 ) -> Trained:
   """Trains through the stages, each from where the one before it ended."""
-  stages = method_stages(
-    context.settings, context.dataset, source, teacher.variables
-  )
+  teaching = teaching_model(context.settings, context.dataset)
   model = distilled_model(context.settings, context.dataset, teacher.variables)
   offset, steps, seconds, start = 0, 0, 0.0, None
   for stage in stages:
@@ -178,8 +188,9 @@ def _train_stages(
         loss=stage.loss,
         epochs=stage.epochs,
         epoch_offset=offset,
-        teacher=teacher.model,
+        teacher=teaching,
         teacher_variables=teacher.variables,
+        cached=cached,
         start=start,
         freeze_unreached=stage.freeze_unreached,
       ),

@@ -68,6 +68,24 @@ def make_model(
   )
 
 
+def teaching_model(settings: Settings, dataset: data.Dataset) -> Model:
+  """The teacher, with the outputs that the method wants of it.
+
+  Raises:
+    SettingsError: if it has fewer classes than the method wants.
+  """
+  model = make_model(settings, dataset, settings.teacher)
+  if 'kd_top_k' not in settings.methods:
+    return model
+  if settings.top_k > dataset.classes:
+    raise SettingsError(
+      'top_k', settings.top_k, f'must be at most the {dataset.classes} classes'
+    )
+  return models.with_top_k(
+    model, settings.top_k, temperature=settings.temperature
+  )
+
+
 def reused_classifier(settings: Settings) -> str | None:
   """The teacher whose classifier the method's student answers with."""
   return (
@@ -173,15 +191,16 @@ def reused_teacher(context: Context) -> Network:
   accuracy = values['accuracy']
   note = describe(context, name, (settings.data_seed,), accuracy)
   checkpoint.save(context.workdir / 'teacher', 0, stacked, note)
-  return Network(name, model, _first(stacked), float(accuracy[0]))
+  return Network(name, model, first(stacked), float(accuracy[0]))
 
 
 def first_network(name: str, model: Model, trained: Trained) -> Network:
   """The first of the models that a run has trained."""
   return Network(
-    name, model, _first(trained.variables), float(trained.accuracy[0])
+    name, model, first(trained.variables), float(trained.accuracy[0])
   )
 
 
-def _first(stacked: ModelVariables) -> ModelVariables:
+def first(stacked: ModelVariables) -> ModelVariables:
+  """The first of stacked models."""
   return jax.tree.map(lambda x: x[0], stacked)

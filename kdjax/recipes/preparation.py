@@ -3,7 +3,7 @@
 import jax
 
 from kdjax import data, models, transforms
-from kdjax.recipes import methods, networks, programs
+from kdjax.recipes import methods, networks, programs, teacher_cache
 from kdjax.recipes.errors import SettingsError
 from kdjax.recipes.run import Experiment
 from kdjax.recipes.settings import Settings
@@ -19,10 +19,13 @@ def prepare(settings: Settings) -> Experiment:
   """
   experiment = prepare_teacher(settings)
   settings, dataset, _ = experiment
+  variables = None
   if settings.teacher_checkpoint:
-    networks.check_teacher_checkpoint(settings, dataset)
+    stacked = networks.check_teacher_checkpoint(settings, dataset)
+    variables = networks.first(stacked)
   source = transfer_set(settings, dataset)
-  stages(settings, dataset, source)
+  found = stages(settings, dataset, source)
+  teacher_cache.check_cache(settings, dataset, source, found, variables)
   return Experiment(settings, dataset, source)
 
 
@@ -73,7 +76,7 @@ def stages(
   shapes, outputs = {}, {}
   for network, model in (
     ('student', networks.distilled_model(settings, dataset)),
-    ('teacher', networks.make_model(settings, dataset, settings.teacher)),
+    ('teacher', networks.teaching_model(settings, dataset)),
   ):
     variables = jax.eval_shape(model.init, jax.random.key(0), image)
     shapes[network] = variables

@@ -17,11 +17,16 @@ from kdjax.recipes.settings import Settings
 _LARGEST_RESIDENT_BYTES = 4 * 2**30
 _EVALUATION_BATCH = 512
 
-_AUGMENTATIONS = {
-  'none': data.identity,
-  'shift': data.shift,
-  'pad_crop_flip': data.pad_crop_flip,
+_VIEWS = {
+  'none': data.identity_view(),
+  'shift': data.crop_views(padding=1),
+  'pad_crop_flip': data.crop_flip_views(padding=4),
 }
+
+
+def views_of(settings: Settings) -> data.Views:
+  """The views of an example that the augmentation draws from."""
+  return _VIEWS[settings.augmentation]
 
 
 def image_batch(
@@ -79,11 +84,12 @@ def _convolutional(stacked: ModelVariables) -> bool:
   return any(leaf.ndim == 5 for leaf in jax.tree.leaves(stacked))
 
 
-def _normalise(dataset: data.Dataset, images: jax.Array) -> jax.Array:
+def normalise(dataset: data.Dataset, images: jax.Array) -> jax.Array:
+  """Images as networks want them, from stored pixels."""
   return data.normalise(images, dataset.mean, dataset.std)
 
 
-def _streams(
+def streams(
   settings: Settings, dataset: data.Dataset, source: data.Source
 ) -> bool:
   """Whether a source is fed from the host."""
@@ -99,16 +105,16 @@ def epoch_program(
 ) -> training.Epoch:
   """The run's epoch: as one program where that is fast, or streamed."""
   settings, dataset = context.settings, context.dataset
-  augment = _AUGMENTATIONS[settings.augmentation]
+  views = views_of(settings)
   train_step = training.make_train_step(
     run.model,
     run.loss,
     optimizer,
-    teacher=run.teacher,
+    teacher=None if run.cached else run.teacher,
     axis_name=training.AXIS,
     over_students=over_students(stacked),
   )
-  if _streams(settings, dataset, run.source):
+  if streams(settings, dataset, run.source):
     make = training.streaming_epoch
   elif jax.default_backend() == 'cpu' and _convolutional(stacked):
     make = training.stepped_epoch
@@ -116,11 +122,12 @@ def epoch_program(
     make = training.resident_epoch
   return make(
     train_step,
-    run.teacher_variables,
+    None if run.cached else run.teacher_variables,
     run.source,
-    lambda keys, images: _normalise(dataset, augment(keys, images)),
+    lambda keys, images: normalise(dataset, views.augment(keys, images)),
     key=run.key,
     batch_size=settings.batch_size,
+    cached=run.cached,
   )
 
 
@@ -133,14 +140,14 @@ def evaluation(
   """The evaluation of stacked models on the test set."""
   make = (
     training.streaming_evaluation
-    if _streams(settings, dataset, dataset.test)
+    if streams(settings, dataset, dataset.test)
     else training.resident_evaluation
   )
   eval_step = training.make_eval_step(model, axis_name=training.AXIS)
   return make(
     over_students(stacked)(eval_step),
     dataset.test,
-    lambda images: _normalise(dataset, images),
+    lambda images: normalise(dataset, images),
     batch_size=_EVALUATION_BATCH,
   )
 

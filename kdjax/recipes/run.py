@@ -11,7 +11,7 @@ import numpy as np
 from kdjax import data
 from kdjax.models import Model, ModelVariables
 from kdjax.recipes.settings import Settings
-from kdjax.training import loop
+from kdjax.training import CachedTeacher, loop
 from kdjax.transforms import LossTransform
 
 
@@ -81,6 +81,7 @@ class Run:
     epoch_offset: Epochs before this stage, so that stages continue one order.
     teacher: The teacher, or None.
     teacher_variables: Its variables.
+    cached: Its outputs, in place of running it in every step, or None.
     start: Stacked variables to start from, or None for fresh ones.
     freeze_unreached: Leave alone the parameters that the loss does not reach.
     classifier_of: The teacher whose classifier it answers with, or None.
@@ -97,6 +98,7 @@ class Run:
   epoch_offset: int = 0
   teacher: Model | None = None
   teacher_variables: Any = None
+  cached: CachedTeacher | None = None
   start: ModelVariables | None = None
   freeze_unreached: bool = False
   classifier_of: str | None = None

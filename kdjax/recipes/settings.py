@@ -4,25 +4,10 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from kdjax import models
-from kdjax.recipes import methods
+from kdjax.recipes import methods, ranges
 from kdjax.recipes.errors import SettingsError
+from kdjax.recipes.ranges import AUGMENTATIONS, CACHES, PRECISIONS
 from kdjax.training import optimizers
-
-PRECISIONS = ('float32', 'bfloat16')
-AUGMENTATIONS = ('none', 'shift', 'pad_crop_flip')
-
-_POSITIVE = ('temperature', 'learning_rate')
-_NOT_NEGATIVE = (
-  'hint_weight',
-  'distance_weight',
-  'angle_weight',
-  'weight_decay',
-  'clip_norm',
-  'epochs',
-  'teacher_epochs',
-  'hint_epochs',
-  'checkpoint_every',
-)
 
 # Without a number of epochs a run is as long as this many steps.
 _DEFAULT_STEPS = 1500
@@ -91,6 +76,22 @@ class Settings:
     'Epochs of the first stage of fitnets, fsp and ab, part of the epochs; '
     '0 for a quarter.',
   )
+  top_k: int = _field(
+    5, "How many of the teacher's classes kd_top_k takes; the rest are one."
+  )
+  teacher_cache: str = _field(
+    'none',
+    f"Where the teacher's outputs are kept, each computed once for every view "
+    f'of an example: one of {", ".join(CACHES)}. none runs it in every step.',
+  )
+  teacher_cache_dir: str | None = _field(
+    None,
+    'Directory of the memory_map or array_store, which runs with the same '
+    'teacher may share. Default: teacher_cache in the workdir.',
+  )
+  teacher_cache_precision: str = _field(
+    'float32', f'Of what is kept, one of {", ".join(PRECISIONS)}.'
+  )
   weights: str = _field(
     '',
     "Weights of terms in place of the method's own, NAME=VALUE with commas, as "
@@ -152,8 +153,9 @@ class Settings:
 
   def __post_init__(self) -> None:
     """Checks what needs no data; raises SettingsError."""
-    self._check_choices()
-    self._check_ranges()
+    ranges.check_choices(self)
+    ranges.check_ranges(self)
+    ranges.check_cache_directory(self)
     methods.check_names(self.methods)
     self.term_weights  # noqa: B018 (raises)
 
@@ -177,39 +179,6 @@ class Settings:
           'weights', part, 'must be NAME=VALUE, the value 0 or more, finite'
         )
     return found
-
-  def _check_choices(self) -> None:
-    choices = {
-      'teacher': models.names(),
-      'student': models.names(),
-      'augmentation': AUGMENTATIONS,
-      'optimizer': optimizers.OPTIMIZERS,
-      'schedule': optimizers.SCHEDULES,
-      'precision': PRECISIONS,
-    }
-    for name, allowed in choices.items():
-      value = getattr(self, name)
-      if value not in allowed and value != getattr(Settings, name):
-        raise SettingsError(name, value, f'must be one of {", ".join(allowed)}')
-
-  def _check_ranges(self) -> None:
-    finite = float('inf')
-    for names, good, allowed in (
-      (_POSITIVE, lambda x: 0 < x < finite, 'must be above 0 and finite'),
-      (('alpha',), lambda x: 0 <= x <= 1, 'must be within 0 and 1'),
-      (_NOT_NEGATIVE, lambda x: 0 <= x < finite, 'must be 0 or more, finite'),
-      (('batch_size', 'seeds'), lambda x: x >= 1, 'must be 1 or more'),
-      (('transfer_examples',), lambda x: x >= -1, 'must be -1 or more'),
-      (
-        ('seed', 'data_seed'),
-        lambda x: 0 <= x < 2**32 - self.seeds,
-        'must be 0 or more, below 2**32 less the number of seeds',
-      ),
-    ):
-      for name in names:
-        value = getattr(self, name)
-        if value is not None and not good(value):
-          raise SettingsError(name, value, allowed)
 
   def resolved(self, available: int) -> 'Settings':
     """Fills in what depends on the data.

@@ -22,10 +22,12 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
 
   Returns:
     JSON: `dataset, method, seeds, devices, seconds, steps_per_second, teacher,
-    student, scratch, distilled, gain`. Accuracies are fractions of the test
-    set after the last epoch, gains their differences. `steps_per_second`
-    counts the distilled students' steps over the time of their run,
-    compilation, evaluation and checkpoints included.
+    student, scratch, distilled, gain, teacher_cache`. Accuracies are fractions
+    of the test set after the last epoch, gains their differences.
+    `steps_per_second` counts the distilled students' steps over the time of
+    their run, compilation, evaluation and checkpoints included.
+    `teacher_cache` has the views that the teacher looked at in this process,
+    and those that were served; None for a live teacher.
   """
   settings, dataset, _ = result.experiment
   scratch, distilled = result.scratch, result.distilled
@@ -52,6 +54,11 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
     'distilled': {**student, **reports.accuracies(distilled.accuracy)},
     'gain': (
       reports.gain(scratch.accuracy, distilled.accuracy) if scratch else None
+    ),
+    'teacher_cache': (
+      {'computed': result.cached.computed, 'served': result.cached.served}
+      if result.cached
+      else None
     ),
   }
 

@@ -1,11 +1,8 @@
 """States, pure train steps, and the programs that run them over devices."""
 
-from kdjax.training.epochs import (
-  Epoch,
-  resident_epoch,
-  stepped_epoch,
-  streaming_epoch,
-)
+from kdjax.training.cached_teacher import CachedTeacher
+from kdjax.training.epoch_parts import Epoch
+from kdjax.training.epochs import resident_epoch, stepped_epoch
 from kdjax.training.evaluation import (
   Evaluation,
   resident_evaluation,
@@ -20,10 +17,12 @@ from kdjax.training.optimizers import (
 from kdjax.training.parallel import AXIS, replicate
 from kdjax.training.state import TrainState, init_state, init_students
 from kdjax.training.step import make_eval_step, make_train_step
+from kdjax.training.streaming import streaming_epoch
 from kdjax.training.students import unrolled, vmapped
 
 __all__ = [
   'AXIS',
+  'CachedTeacher',
   'DivergenceError',
   'Epoch',
   'Evaluation',

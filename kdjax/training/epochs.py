@@ -5,7 +5,7 @@ augmentation, and that on any number of devices: order and augmentation follow
 from the key, the epoch and an example's place in the global batch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -14,28 +14,16 @@ import numpy as np
 
 from kdjax import data
 from kdjax.training import parallel
+from kdjax.training.cached_teacher import CachedTeacher
+from kdjax.training.epoch_parts import (
+  Epoch,
+  Prepare,
+  cached_outputs,
+  epoch_keys,
+  prepared,
+  stacked,
+)
 from kdjax.training.state import TrainState
-
-# (keys, images uint8) -> images float: augmentation and normalisation.
-Prepare = Callable[[jax.Array, jax.Array], jax.Array]
-# (states, epoch) -> (states, metrics of shape [steps, ...]).
-Epoch = Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]]
-
-
-def _keys(
-  key: jax.Array, epoch: jax.typing.ArrayLike
-) -> tuple[jax.Array, jax.Array]:
-  """The epoch's keys for order and augmentation."""
-  order_key, augment_key = jax.random.split(jax.random.fold_in(key, epoch))
-  return order_key, augment_key
-
-
-def _prepared(
-  prepare: Prepare, step_key: jax.Array, places: jax.Array, batch: Mapping
-) -> dict[str, jax.Array]:
-  """The batch with its images augmented, each by its place's own key."""
-  keys = data.example_keys(step_key, places)
-  return {**batch, 'image': prepare(keys, batch['image'])}
 
 
 def _resident_step(
@@ -43,18 +31,22 @@ def _resident_step(
 ) -> Callable:
   """A step whose batch is picked from examples that lie on the device.
 
-  `order` is what `data.epoch_order` returns; `device` is the device's number
-  and `local` its share of the batch.
+  `order` is what `data.epoch_order` returns, `outputs` what `cached_outputs`
+  does; `device` is the device's number and `local` its share of the batch.
   """
 
-  def one_step(states, teacher, examples, order, augment_key, step, device):
+  def one_step(
+    states, teacher, examples, order, outputs, augment_key, step, device
+  ):
     indices, weight = order
     places = device * local + jnp.arange(local)
     index = indices[step, places]
     batch = {name: values[index] for name, values in examples.items()}
     batch |= {'index': index, 'weight': weight[step, places]}
+    if outputs:
+      batch['teacher'] = jax.tree.map(lambda x: x[step, places], outputs)
     step_key = jax.random.fold_in(augment_key, step)
-    batch = _prepared(prepare, step_key, places, batch)
+    batch = prepared(prepare, step_key, places, batch)
     return train_step(states, teacher, batch)
 
   return one_step
@@ -69,6 +61,7 @@ def resident_epoch(
   key: jax.Array,
   batch_size: int,
   devices: Sequence[jax.Device] | None = None,
+  cached: CachedTeacher | None = None,
 ) -> Epoch:
   """An epoch as one program, with the data set resident on the devices.
 
@@ -82,6 +75,9 @@ def resident_epoch(
     key: Draws orders and augmentations.
     batch_size: Of the global batch; the devices must divide it.
     devices: All local devices by default.
+    cached: Gives the teacher's outputs for the epoch before it begins, in
+      `batch['teacher']`; `train_step` and `teacher_variables` are without a
+      teacher then.
 
   Returns:
     `run(states, epoch) -> (states, metrics)`; donates the states; metrics have
@@ -95,13 +91,13 @@ def resident_epoch(
   resident_step = _resident_step(train_step, prepare, local)
 
   def epoch_on_device(states, shared, device):
-    teacher, examples, key, epoch = shared
-    order_key, augment_key = _keys(key, epoch)
+    teacher, examples, key, epoch, outputs = shared
+    order_key, augment_key = epoch_keys(key, epoch)
     order = data.epoch_order(order_key, examples['label'].shape[0], batch_size)
 
     def one_step(states, step):
       return resident_step(
-        states, teacher, examples, order, augment_key, step, device
+        states, teacher, examples, order, outputs, augment_key, step, device
       )
 
     return jax.lax.scan(one_step, states, jnp.arange(order[0].shape[0]))
@@ -112,7 +108,12 @@ def resident_epoch(
 
   def run(states: TrainState, epoch: int):
     epoch_number = parallel.replicate(np.int32(epoch), devices)
-    return program(states, (*fixed, epoch_number), numbers)
+    outputs: dict[str, jax.Array] = {}
+    if cached is not None:
+      order_key, augment_key = epoch_keys(key, epoch)
+      indices, _ = data.epoch_order(order_key, len(source), batch_size)
+      outputs = cached_outputs(cached, source, indices, augment_key, devices)
+    return program(states, (*fixed, epoch_number, outputs), numbers)
 
   return run
 
@@ -126,6 +127,7 @@ def stepped_epoch(
   key: jax.Array,
   batch_size: int,
   devices: Sequence[jax.Device] | None = None,
+  cached: CachedTeacher | None = None,
 ) -> Epoch:
   """`resident_epoch` with the loop over steps on the host.
 
@@ -146,63 +148,15 @@ def stepped_epoch(
   numbers = parallel.device_numbers(devices)
 
   def run(states: TrainState, epoch: int):
-    order_key, augment_key = _keys(key, epoch)
+    order_key, augment_key = epoch_keys(key, epoch)
     order = data.epoch_order(order_key, len(source), batch_size)
-    placed = parallel.replicate((order, augment_key), devices)
+    outputs = cached_outputs(cached, source, order[0], augment_key, devices)
+    placed = parallel.replicate((order, outputs, augment_key), devices)
     metrics = []
     for step in range(order[0].shape[0]):
       number = parallel.replicate(np.int32(step), devices)
       states, one = program(states, (*fixed, *placed, number), numbers)
       metrics.append(one)
-    return states, _stacked(metrics)
-
-  return run
-
-
-def _stacked(metrics: list[dict[str, jax.Array]]) -> dict[str, np.ndarray]:
-  """Metrics of single steps with a leading axis of steps, on the host."""
-  return jax.tree.map(lambda *xs: np.stack(xs), *jax.device_get(metrics))
-
-
-def streaming_epoch(
-  train_step: Callable,
-  teacher_variables: Any,
-  source: data.Source,
-  prepare: Prepare,
-  *,
-  key: jax.Array,
-  batch_size: int,
-  devices: Sequence[jax.Device] | None = None,
-) -> Epoch:
-  """An epoch step by step, for data that does not fit on the devices.
-
-  Same arguments and result as `resident_epoch`; threads read ahead of the
-  steps, and the host waits for nothing but a batch.
-  """
-  parallel.check_batch_size(batch_size, devices)
-
-  def step_on_device(states, shared, shard):
-    teacher, step_key = shared
-    places, batch = shard
-    return train_step(
-      states, teacher, _prepared(prepare, step_key, places, batch)
-    )
-
-  program = parallel.spread(step_on_device, devices, donate=True)
-  teacher = parallel.replicate(teacher_variables, devices)
-  places = np.arange(batch_size)
-
-  def run(states: TrainState, epoch: int):
-    order_key, augment_key = _keys(key, epoch)
-    order = data.epoch_order(order_key, len(source), batch_size)
-    metrics = []
-    for step, batch in enumerate(data.batches(source, *order)):
-      step_key = parallel.replicate(
-        jax.random.fold_in(augment_key, step), devices
-      )
-      shard = parallel.shard((places, batch), devices)
-      states, step_metrics = program(states, (teacher, step_key), shard)
-      metrics.append(step_metrics)
-    return states, _stacked(metrics)
+    return states, stacked(metrics)
 
   return run

@@ -8,7 +8,7 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from kdjax.training.epochs import Epoch
+from kdjax.training.epoch_parts import Epoch
 from kdjax.training.state import TrainState
 
 

@@ -29,7 +29,8 @@ def make_train_step(
     loss: What it minimises.
     optimizer: Over `trainable(model, loss)`.
     teacher: Runs once a batch in inference mode, on exactly the images that
-      the student sees, without gradients. None for training from labels.
+      the student sees, without gradients. None for training from labels, or
+      from outputs that come with the batch, in `batch['teacher']` by name.
     axis_name: The mapped axis the batch is split over; gradients, metrics and
       states are averaged over it. None for one device.
     over_students: None for a state of one student, `vmapped` or `unrolled`
@@ -49,7 +50,8 @@ def make_train_step(
   step_all = over_students(student_step) if over_students else student_step
 
   def train_step(state: TrainState, teacher_variables: Any, batch: Mapping):
-    outputs: dict[str, jax.Array] = {}
+    batch = dict(batch)
+    outputs = batch.pop('teacher', {})
     if teacher is not None:
       outputs, _ = teacher.apply(teacher_variables, batch['image'])
       outputs = jax.lax.stop_gradient(outputs)

@@ -64,6 +64,7 @@ from kdjax.transforms.response import (
   soft_targets,
   standardised_soft_targets,
   teacher_free,
+  top_k_soft_targets,
   weighted_soft_labels,
 )
 
@@ -116,6 +117,7 @@ __all__ = [
   'standardised_soft_targets',
   'stateless',
   'teacher_free',
+  'top_k_soft_targets',
   'variational_information',
   'vitkd',
   'weighted_soft_labels',

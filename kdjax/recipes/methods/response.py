@@ -13,6 +13,13 @@ def soft_targets(choice: Choice) -> Terms:
   return {'soft': (1 - settings.alpha, term)}
 
 
+def _top_k(choice: Choice) -> Terms:
+  """`soft_targets` from the teacher's best classes."""
+  settings = choice.settings
+  term = transforms.top_k_soft_targets(temperature=settings.temperature)
+  return {'top_k': (1 - settings.alpha, term)}
+
+
 def _decoupled(choice: Choice) -> Terms:
   """Zhao et al. 2022; the weight grows over 20 epochs."""
   term = transforms.decoupled(temperature=choice.settings.temperature)
@@ -82,6 +89,7 @@ def _teacher_free(choice: Choice) -> Terms:
 
 METHODS = {
   'kd': Method(soft_targets, labels=None),
+  'kd_top_k': Method(_top_k, labels=None),
   'dkd': Method(_decoupled),
   'dist': Method(_dist),
   'ls': Method(_standardised, labels=0.1),

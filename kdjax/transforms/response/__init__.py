@@ -19,6 +19,7 @@ from kdjax.transforms.response.task import (
   labels,
   teacher_free,
 )
+from kdjax.transforms.response.top_k import top_k_soft_targets
 
 __all__ = [
   'decoupled',
@@ -34,5 +35,6 @@ __all__ = [
   'soft_targets',
   'standardised_soft_targets',
   'teacher_free',
+  'top_k_soft_targets',
   'weighted_soft_labels',
 ]

@@ -1,0 +1,47 @@
+"""A network that also answers with its best classes only."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from kdjax.models.model import Model, Outputs
+
+
+def with_top_k(model: Model, k: int, *, temperature: float = 1.0) -> Model:
+  """Adds a network's `k` best classes to its outputs, to be kept for later.
+
+  What `kdjax.losses.top_k_soft_target_loss` takes: `top_k_indices`, int32
+  `[batch, k]`, best first, and `top_k_log_probs`, float32 `[batch, k]`.
+
+  Args:
+    model: Any classifier.
+    k: From 1 to the number of classes.
+    temperature: At which the log probabilities are taken. Above 0.
+
+  Returns:
+    The model; everything else is unchanged.
+
+  Raises:
+    ValueError: if `k` or `temperature` is not positive; when called, if there
+      are fewer classes.
+  """
+  if k < 1:
+    raise ValueError(f'k must be positive, got {k}.')
+  if not temperature > 0:
+    raise ValueError(f'temperature must be positive, got {temperature}.')
+
+  def apply(
+    variables: chex.ArrayTree, inputs: chex.Array, **kwargs
+  ) -> tuple[Outputs, chex.ArrayTree]:
+    outputs, state = model.apply(variables, inputs, **kwargs)
+    logits = outputs['logits']
+    if k > logits.shape[-1]:
+      raise ValueError(
+        f'k must be at most the {logits.shape[-1]} classes, got {k}.'
+      )
+    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32) / temperature)
+    best, indices = jax.lax.top_k(log_probs, k)
+    top_k = {'top_k_indices': indices, 'top_k_log_probs': best}
+    return {**outputs, **top_k}, state
+
+  return Model(model.init, apply)

@@ -1,0 +1,72 @@
+"""An epoch batch by batch, for data that does not fit on the devices."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from kdjax import data
+from kdjax.training import parallel
+from kdjax.training.cached_teacher import CachedTeacher
+from kdjax.training.epoch_parts import (
+  Epoch,
+  Prepare,
+  drawn_views,
+  epoch_keys,
+  prepared,
+  stacked,
+)
+from kdjax.training.state import TrainState
+
+
+def streaming_epoch(
+  train_step: Callable,
+  teacher_variables: Any,
+  source: data.Source,
+  prepare: Prepare,
+  *,
+  key: jax.Array,
+  batch_size: int,
+  devices: Sequence[jax.Device] | None = None,
+  cached: CachedTeacher | None = None,
+) -> Epoch:
+  """An epoch step by step, for data that does not fit on the devices.
+
+  Same arguments and result as `resident_epoch`; threads read ahead of the
+  steps, and the host waits for nothing but a batch.
+  """
+  parallel.check_batch_size(batch_size, devices)
+
+  def step_on_device(states, shared, shard):
+    teacher, step_key = shared
+    places, batch = shard
+    return train_step(
+      states, teacher, prepared(prepare, step_key, places, batch)
+    )
+
+  program = parallel.spread(step_on_device, devices, donate=True)
+  teacher = parallel.replicate(teacher_variables, devices)
+  places = np.arange(batch_size)
+
+  def run(states: TrainState, epoch: int):
+    order_key, augment_key = epoch_keys(key, epoch)
+    order = data.epoch_order(order_key, len(source), batch_size)
+    if cached is not None:
+      drawn = drawn_views(cached.views, augment_key, *order[0].shape)
+      views = jax.device_get(drawn)
+    metrics = []
+    for step, examples in enumerate(data.batches(source, *order)):
+      batch: dict[str, Any] = dict(examples)
+      if cached is not None:
+        images = batch['image'].__getitem__
+        batch['teacher'] = cached.outputs(batch['index'], views[step], images)
+      step_key = parallel.replicate(
+        jax.random.fold_in(augment_key, step), devices
+      )
+      shard = parallel.shard((places, batch), devices)
+      states, step_metrics = program(states, (teacher, step_key), shard)
+      metrics.append(step_metrics)
+    return states, stacked(metrics)
+
+  return run
