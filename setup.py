@@ -37,6 +37,7 @@ setuptools.setup(
     'rich',
     'scikit-learn',  # for its bundled digits
     'tensorflow-datasets',
+    'tensorstore',  # orbax needs it too
   ],
   extras_require={
     'test': _TEST,

@@ -11,11 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.gpu_parts import beside, timing
-from benchmarks.gpu_parts.bare import data, training
 from benchmarks.gpu_parts.cases import CLASSES, SIDE, Case
 from benchmarks.gpu_parts.report import Report
 from benchmarks.gpu_parts.settings import Settings
-from kdjax import models, transforms
+from kdjax import data, models, training, transforms
 
 # CIFAR-10's, in units of a pixel.
 _STATISTICS = ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7))

@@ -1,4 +1,10 @@
-"""Data: sets of TFDS, random access, orders, augmentation inside XLA."""
+"""Data: sets of TFDS, random access, orders, augmentation inside XLA.
+
+`load` imports tensorflow-datasets when it is first named: training on arrays
+does not need it.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from kdjax.data.arrays import DataError, Source, from_arrays
 from kdjax.data.augment import (
@@ -13,7 +19,6 @@ from kdjax.data.augment import (
 from kdjax.data.dataset import Dataset, statistics
 from kdjax.data.order import epoch_order, sequential_order, transfer_subset
 from kdjax.data.stream import batches
-from kdjax.data.tfds_source import load
 from kdjax.data.views import (
   Views,
   crop_flip_views,
@@ -21,6 +26,9 @@ from kdjax.data.views import (
   flip_views,
   identity_view,
 )
+
+if TYPE_CHECKING:
+  from kdjax.data.tfds_source import load
 
 __all__ = [
   'DataError',
@@ -46,3 +54,11 @@ __all__ = [
   'statistics',
   'transfer_subset',
 ]
+
+
+def __getattr__(name: str) -> Any:
+  if name == 'load':
+    from kdjax.data.tfds_source import load
+
+    return load
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

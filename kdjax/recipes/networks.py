@@ -75,7 +75,7 @@ def teaching_model(settings: Settings, dataset: data.Dataset) -> Model:
     SettingsError: if it has fewer classes than the method wants.
   """
   model = make_model(settings, dataset, settings.teacher)
-  if 'kd_top_k' not in settings.methods:
+  if not methods.takes_top_k(settings.methods):
     return model
   if settings.top_k > dataset.classes:
     raise SettingsError(

@@ -12,7 +12,7 @@ import numpy as np
 from kdjax import cache, data
 from kdjax.cache.storage import row_bytes
 from kdjax.models import ModelVariables
-from kdjax.recipes import networks, programs, reads
+from kdjax.recipes import methods, networks, programs, reads
 from kdjax.recipes.errors import SettingsError
 from kdjax.recipes.methods import Stage
 from kdjax.recipes.run import Context
@@ -185,7 +185,7 @@ def _fields(
     'mean': list(dataset.mean),
     'std': list(dataset.std),
   }
-  if 'kd_top_k' in settings.methods:
+  if methods.takes_top_k(settings.methods):
     fields |= {'top_k': settings.top_k, 'temperature': settings.temperature}
   return fields
 

@@ -35,34 +35,50 @@ def prepared(
   return {**batch, 'image': prepare(keys, batch['image'])}
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2, 3))
-def drawn_views(
-  views: data.Views, augment_key: jax.Array, steps: int, batch_size: int
-) -> jax.Array:
-  """The views that `prepared` will show in an epoch, `[steps, batch_size]`."""
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _shown(
+  views: data.Views, key: jax.Array, epoch: jax.Array, examples: int, batch: int
+) -> tuple[jax.Array, jax.Array]:
+  """Which example an epoch shows in which view, both `[steps, batch]`."""
+  order_key, augment_key = epoch_keys(key, epoch)
+  indices, _ = data.epoch_order(order_key, examples, batch)
 
-  def of_step(step):
+  def drawn(step):
     step_key = jax.random.fold_in(augment_key, step)
-    return views.draw(data.example_keys(step_key, jnp.arange(batch_size)))
+    return views.draw(data.example_keys(step_key, jnp.arange(batch)))
 
-  return jax.vmap(of_step)(jnp.arange(steps))
+  return indices, jax.vmap(drawn)(jnp.arange(indices.shape[0]))
+
+
+def shown(
+  cached: CachedTeacher,
+  source: data.Source,
+  key: jax.Array,
+  epoch: int,
+  batch_size: int,
+) -> tuple[np.ndarray, np.ndarray]:
+  """What an epoch of `prepared` batches will ask a cached teacher."""
+  number = jax.device_put(np.int32(epoch))
+  found = _shown(cached.views, key, number, len(source), batch_size)
+  return jax.device_get(found)
 
 
 def cached_outputs(
   cached: CachedTeacher | None,
   source: data.Source,
-  indices: jax.Array,
-  augment_key: jax.Array,
+  key: jax.Array,
+  epoch: int,
+  batch_size: int,
   devices: Sequence[jax.Device] | None,
 ) -> dict[str, jax.Array]:
   """The teacher's outputs for an epoch, `[steps, batch, ...]`, if cached."""
   if cached is None:
     return {}
-  order = jax.device_get(indices)
+  indices, views = shown(cached, source, key, epoch, batch_size)
   outputs = cached.outputs(
-    order,
-    jax.device_get(drawn_views(cached.views, augment_key, *order.shape)),
-    lambda places: source.fetch(order.ravel()[places])['image'],
+    indices,
+    views,
+    lambda places: source.fetch(indices.ravel()[places])['image'],
   )
   return parallel.replicate(outputs, devices)
 

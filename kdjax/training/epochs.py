@@ -108,11 +108,7 @@ def resident_epoch(
 
   def run(states: TrainState, epoch: int):
     epoch_number = parallel.replicate(np.int32(epoch), devices)
-    outputs: dict[str, jax.Array] = {}
-    if cached is not None:
-      order_key, augment_key = epoch_keys(key, epoch)
-      indices, _ = data.epoch_order(order_key, len(source), batch_size)
-      outputs = cached_outputs(cached, source, indices, augment_key, devices)
+    outputs = cached_outputs(cached, source, key, epoch, batch_size, devices)
     return program(states, (*fixed, epoch_number, outputs), numbers)
 
   return run
@@ -150,7 +146,7 @@ def stepped_epoch(
   def run(states: TrainState, epoch: int):
     order_key, augment_key = epoch_keys(key, epoch)
     order = data.epoch_order(order_key, len(source), batch_size)
-    outputs = cached_outputs(cached, source, order[0], augment_key, devices)
+    outputs = cached_outputs(cached, source, key, epoch, batch_size, devices)
     placed = parallel.replicate((order, outputs, augment_key), devices)
     metrics = []
     for step in range(order[0].shape[0]):

@@ -12,9 +12,9 @@ from kdjax.training.cached_teacher import CachedTeacher
 from kdjax.training.epoch_parts import (
   Epoch,
   Prepare,
-  drawn_views,
   epoch_keys,
   prepared,
+  shown,
   stacked,
 )
 from kdjax.training.state import TrainState
@@ -53,8 +53,7 @@ def streaming_epoch(
     order_key, augment_key = epoch_keys(key, epoch)
     order = data.epoch_order(order_key, len(source), batch_size)
     if cached is not None:
-      drawn = drawn_views(cached.views, augment_key, *order[0].shape)
-      views = jax.device_get(drawn)
+      _, views = shown(cached, source, key, epoch, batch_size)
     metrics = []
     for step, examples in enumerate(data.batches(source, *order)):
       batch: dict[str, Any] = dict(examples)

@@ -16,8 +16,10 @@ _IMAGE = jax.ShapeDtypeStruct((4, 8, 8, 1), jnp.float32)
 
 
 @functools.cache
-def _shapes(name, classifier_of=None):
+def _shapes(name, classifier_of=None, top_k=False):
   model = models.create(name, classes=10)
+  if top_k:
+    model = models.with_top_k(model, 5)
   if classifier_of:
     teacher = models.create(classifier_of, classes=10)
     model = reuse.reuse_classifier(model, teacher, _IMAGE, classifier_of)
@@ -32,7 +34,7 @@ def test_stages_fit_the_networks(method):
   student = _shapes(
     f'{kind}_student', classifier_of=f'{kind}_teacher' if reuses else None
   )
-  teacher = _shapes(f'{kind}_teacher')
+  teacher = _shapes(f'{kind}_teacher', top_k=methods.takes_top_k((method,)))
   settings = Settings(
     method=method,
     student=f'{kind}_student',

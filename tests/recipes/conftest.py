@@ -6,7 +6,9 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache as cache
 
-from kdjax import data, recipes
+from kdjax import data, recipes, training
+
+_resident_epoch, _batches = training.resident_epoch, data.batches
 
 
 @pytest.fixture(scope='session')
@@ -85,3 +87,50 @@ def teacher_dir(make_settings, tmp_path_factory):
   experiment = recipes.prepare_teacher(make_settings())
   recipes.train_teacher(experiment, workdir, _Observer())
   return workdir
+
+
+class _Outcome:
+  """A distillation, and what it went through."""
+
+  def __init__(self, workdir, settings, observer):
+    self.workdir, self.observer = workdir, observer()
+    self.orders = []  # of each run, the numbers of the epochs it went through
+    self.batches = []  # where they are streamed
+    self.experiment = recipes.prepare(settings)
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(training, 'resident_epoch', self._noted)
+      patch.setattr(data, 'batches', self._seen)
+      self.result = recipes.distill(self.experiment, workdir, self.observer)
+
+  def _noted(self, *args, **kwargs):
+    run, numbers = _resident_epoch(*args, **kwargs), []
+    self.orders.append(numbers)
+
+    def noted(states, epoch):
+      numbers.append(epoch)
+      return run(states, epoch)
+
+    return noted
+
+  def _seen(self, *args, **kwargs):
+    for batch in _batches(*args, **kwargs):
+      self.batches.append(batch)
+      yield batch
+
+
+@pytest.fixture(scope='session')
+def distilled(make_settings, teacher_dir, observer, tmp_path_factory):
+  """Distills by a method; once for the session."""
+  outcomes = {}
+
+  def distill(method, **changes):
+    key = (method, *changes.items())
+    if key not in outcomes:
+      settings = make_settings(
+        method=method, teacher_checkpoint=str(teacher_dir), **changes
+      )
+      workdir = tmp_path_factory.mktemp('run')
+      outcomes[key] = _Outcome(workdir, settings, observer)
+    return outcomes[key]
+
+  return distill

@@ -38,9 +38,13 @@ from kdjax import recipes
     ('seed', -1, '2**32'),
     ('seed', 2**32 - 2, '2**32'),
     ('data_seed', -1, '2**32'),
-    ('method', 'nosuch', 'kd, dkd, dist'),
+    ('method', 'nosuch', 'kd, kd_top_k, dkd'),
     ('method', '', 'must be one of'),
     ('method', 'kd,kd', 'twice'),
+    ('top_k', 0, '1 or more'),
+    ('teacher_cache', 'disk', 'memory_map, array_store'),
+    ('teacher_cache_precision', 'float16', 'bfloat16'),
+    ('teacher_cache_dir', 'there', 'needs teacher_cache=memory_map'),
   ],
 )
 def test_errors_name_field_value_and_what_is_allowed(field, value, allowed):

@@ -42,6 +42,11 @@ def reuses_classifier(names: tuple[str, ...]) -> bool:
   return any(_METHODS[name].reuses_classifier for name in names)
 
 
+def takes_top_k(names: tuple[str, ...]) -> bool:
+  """Whether the teacher answers with its best classes."""
+  return any(_METHODS[name].takes_top_k for name in names)
+
+
 def stages(choice: Choice) -> list[Stage]:
   """The stages of distillation by `choice.settings.methods`.
 

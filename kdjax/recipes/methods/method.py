@@ -16,12 +16,14 @@ class Method(NamedTuple):
     first: Terms of a first stage without labels, or None.
     reuses_classifier: Whether the student answers with the teacher's
       classifier, through a projector.
+    takes_top_k: Whether the teacher answers with its best classes.
   """
 
   terms: Callable[[Choice], Terms]
   labels: float | None = 1.0
   first: Callable[[Choice], Terms] | None = None
   reuses_classifier: bool = False
+  takes_top_k: bool = False
 
 
 class Stage(NamedTuple):

@@ -89,7 +89,7 @@ def _teacher_free(choice: Choice) -> Terms:
 
 METHODS = {
   'kd': Method(soft_targets, labels=None),
-  'kd_top_k': Method(_top_k, labels=None),
+  'kd_top_k': Method(_top_k, labels=None, takes_top_k=True),
   'dkd': Method(_decoupled),
   'dist': Method(_dist),
   'ls': Method(_standardised, labels=0.1),

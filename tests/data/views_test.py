@@ -1,0 +1,70 @@
+"""Numbered views: which number shows what."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kdjax import data
+
+_IMAGE = np.random.default_rng(0).integers(1, 255, (5, 6, 2)).astype(np.uint8)
+
+
+def _window(padding, row, column):
+  border = (padding, padding)
+  padded = np.pad(_IMAGE, (border, border, (0, 0)))
+  return padded[row : row + 5, column : column + 6]
+
+
+def _all(views):
+  """Every view of the image, in order."""
+  numbers = jnp.arange(views.total, dtype=jnp.int32)
+  images = jnp.broadcast_to(_IMAGE[None], (views.total, *_IMAGE.shape))
+  return np.asarray(jax.jit(views.render)(numbers, images))
+
+
+def test_crops_are_numbered_row_by_row_and_then_mirrored():
+  views = data.crop_flip_views(padding=4)
+  assert views.total == 162
+  shown = _all(views)
+  for number in range(81):
+    window = _window(4, number // 9, number % 9)
+    np.testing.assert_array_equal(shown[number], window)
+    np.testing.assert_array_equal(shown[81 + number], window[:, ::-1])
+  np.testing.assert_array_equal(_all(data.crop_views(padding=4)), shown[:81])
+
+
+def test_the_simple_ones():
+  np.testing.assert_array_equal(_all(data.identity_view()), _IMAGE[None])
+  np.testing.assert_array_equal(
+    _all(data.flip_views()), [_IMAGE, _IMAGE[:, ::-1]]
+  )
+  np.testing.assert_array_equal(_all(data.crop_views(padding=0)), _IMAGE[None])
+
+
+@pytest.mark.parametrize(
+  ('views', 'augment'),
+  [
+    (data.identity_view(), data.identity),
+    (data.flip_views(), data.flip),
+    (data.crop_views(padding=1), data.shift),
+    (data.crop_views(padding=4), data.pad_crop),
+    (data.crop_flip_views(padding=4), data.pad_crop_flip),
+  ],
+)
+def test_what_is_drawn_is_what_augmentation_shows(views, augment):
+  keys = jax.random.split(jax.random.key(3), 400)
+  images = jnp.broadcast_to(_IMAGE[None], (400, *_IMAGE.shape))
+  drawn = views.draw(keys)
+  assert (drawn.shape, drawn.dtype) == ((400,), jnp.int32)
+  assert 0 <= drawn.min() <= drawn.max() < views.total
+  assert len(np.unique(drawn)) > 0.8 * views.total
+  np.testing.assert_array_equal(
+    augment(keys, images), _all(views)[np.asarray(drawn)]
+  )
+
+
+def test_a_negative_padding_is_refused():
+  for make in (data.crop_views, data.crop_flip_views):
+    with pytest.raises(ValueError, match='padding must be 0 or more, got -1'):
+      make(padding=-1)
