@@ -3,34 +3,17 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import epoch_cases as cases
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from kdjax import data, models, training, transforms
+from kdjax import models, training, transforms
 
-_EXAMPLES, _BATCH, _CLASSES = 44, 16, 3  # the third batch is 12 and padding
 _SEEDS = (0, 1)
-_RANDOM = np.random.default_rng(0)
-_PIXELS = _RANDOM.integers(0, 200, (_EXAMPLES, 4, 4, 1)).astype(np.uint8)
-_LABELS = _RANDOM.integers(0, _CLASSES, _EXAMPLES).astype(np.int32)
-_SHAPE = jax.ShapeDtypeStruct((_BATCH, 4, 4, 1), jnp.float32)
-_KEY = 9
-_EPOCHS = {
-  'resident': training.resident_epoch,
-  'stepped': training.stepped_epoch,
-  'streaming': training.streaming_epoch,
-}
-
-
-def _source():
-  return data.from_arrays(_PIXELS, _LABELS)
-
-
-def _prepare(keys, images):
-  return data.normalise(data.flip(keys, images), (100.0,), (60.0,))
+_SHAPE = jax.ShapeDtypeStruct((cases.BATCH, 4, 4, 1), jnp.float32)
 
 
 def _loss(over_devices):
@@ -54,8 +37,8 @@ class _Setup:
 
   def __init__(self):
     self.calls = []
-    self.student = models.from_linen(models.MLP((8,), _CLASSES))
-    self.teacher = models.from_linen(models.MLP((12,), _CLASSES))
+    self.student = models.from_linen(models.MLP((8,), cases.CLASSES))
+    self.teacher = models.from_linen(models.MLP((12,), cases.CLASSES))
     self.variables = jax.jit(self.teacher.init)(
       jax.random.key(1), jnp.zeros(_SHAPE.shape)
     )
@@ -95,13 +78,13 @@ class _Result(NamedTuple):
 
 def _two_epochs(setup, kind, count):
   devices = jax.local_devices()[:count]
-  run = _EPOCHS[kind](
+  run = cases.EPOCHS[kind](
     setup.step(),
     setup.variables,
-    _source(),
-    _prepare,
-    key=jax.random.key(_KEY),
-    batch_size=_BATCH,
+    cases.source(),
+    cases.prepare,
+    key=jax.random.key(cases.KEY),
+    batch_size=cases.BATCH,
     devices=devices,
   )
   states = training.replicate(setup.states, devices)
@@ -187,83 +170,6 @@ def test_a_resident_epoch_moves_nothing_unasked(setup, results):
   _assert_close(jax.device_get(metrics), result.metrics[0])
 
 
-def _record(kind, count, epoch):
-  """What the steps of an epoch are given, by a step that only looks."""
-
-  def look(states, teacher_variables, batch):
-    del teacher_variables
-    gathered = jax.tree.map(
-      lambda x: jax.lax.all_gather(x, training.AXIS, tiled=True), dict(batch)
-    )
-    return states, gathered
-
-  devices = jax.local_devices()[:count]
-  run = _EPOCHS[kind](
-    look,
-    None,
-    _source(),
-    _prepare,
-    key=jax.random.key(_KEY),
-    batch_size=_BATCH,
-    devices=devices,
-  )
-  states = training.replicate({'x': jnp.zeros(3)}, devices)
-  _, batches = run(states, epoch)
-  return jax.device_get(batches)
-
-
-@pytest.fixture(scope='module')
-def recorded():
-  return [_record('resident', 1, epoch) for epoch in range(2)]
-
-
-def test_an_epoch_shows_every_example_once(recorded):
-  for batches in recorded:
-    index, weight = batches['index'], batches['weight']
-    assert index.shape == weight.shape == (3, _BATCH)
-    assert sorted(index[weight > 0]) == list(range(_EXAMPLES))
-    np.testing.assert_allclose(weight.mean(axis=1), 1.0, rtol=1e-6)
-    np.testing.assert_array_equal(batches['label'], _LABELS[index])
-
-
-def test_images_are_the_augmented_examples(recorded):
-  images = (recorded[0]['image'] * 60.0 + 100.0).reshape(-1, 4, 4)
-  pixels = _PIXELS[recorded[0]['index'].ravel(), :, :, 0]
-  same = [
-    np.allclose(x, y, atol=0.1) for x, y in zip(images, pixels, strict=True)
-  ]
-  mirrored = [
-    np.allclose(x, y[:, ::-1], atol=0.1)
-    for x, y in zip(images, pixels, strict=True)
-  ]
-  assert np.all(np.logical_xor(same, mirrored))
-  assert 0.25 < np.mean(mirrored) < 0.75
-
-
-def test_epochs_differ_in_order_and_augmentation(recorded):
-  first, second = recorded
-  assert not np.array_equal(first['index'], second['index'])
-  by_example = [
-    dict(zip(b['index'].ravel(), b['image'].reshape(-1, 16), strict=True))
-    for b in recorded
-  ]
-  differing = [
-    not np.array_equal(by_example[0][i], by_example[1][i])
-    for i in range(_EXAMPLES)
-  ]
-  assert np.mean(differing) > 0.25
-
-
-@pytest.mark.parametrize(
-  ('kind', 'count'),
-  [('resident', 8), ('streaming', 2)],
-)
-def test_order_and_augmentation_do_not_depend_on_devices(recorded, kind, count):
-  batches = _record(kind, count, 1)
-  for name, expected in recorded[1].items():
-    np.testing.assert_allclose(batches[name], expected, rtol=1e-6, atol=1e-6)
-
-
 def test_epochs_are_plain_steps_on_the_recorded_batches(
   setup, results, recorded
 ):
@@ -279,20 +185,6 @@ def test_epochs_are_plain_steps_on_the_recorded_batches(
   _assert_close(result.states.model, states.model, 2e-5)
 
 
-@pytest.mark.parametrize('make', _EPOCHS.values())
-def test_devices_must_divide_the_batch(make):
-  with pytest.raises(ValueError, match=r'batch_size.* 8 devices, got 12'):
-    make(
-      lambda *args: args,
-      None,
-      _source(),
-      _prepare,
-      key=jax.random.key(0),
-      batch_size=12,
-      devices=jax.local_devices(),
-    )
-
-
 def test_devices_draw_dropout_of_their_own():
   """The state averages over devices what each of them has drawn."""
 
@@ -303,7 +195,7 @@ def test_devices_draw_dropout_of_their_own():
 
   def init(key, inputs):
     del key, inputs
-    params = {'kernel': jnp.zeros((16, _CLASSES))}
+    params = {'kernel': jnp.zeros((16, cases.CLASSES))}
     return models.ModelVariables(params, {'drawn': jnp.zeros(())})
 
   model, loss = models.Model(init, apply), transforms.labels()
@@ -316,8 +208,8 @@ def test_devices_draw_dropout_of_their_own():
     run = training.streaming_epoch(
       step,
       None,
-      _source().take(np.arange(8)),
-      _prepare,
+      cases.source().take(np.arange(8)),
+      cases.prepare,
       key=jax.random.key(0),
       batch_size=8,
       devices=devices,
