@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from references import vit as reference
 
 from kdjax import models
 
@@ -27,87 +28,12 @@ def _tiny(**changes):
   return model, variables, images
 
 
-# The same formulas in float64, image by image and token by token.
-
-
-def _layer_norm(x, params):
-  x = np.stack([(row - row.mean()) / math.sqrt(row.var() + 1e-6) for row in x])
-  return x * params['norm']['scale'] + params['norm']['bias']
-
-
-def _dense(x, params):
-  return x @ params['kernel'] + params['bias']
-
-
-def _gelu(x):
-  return np.vectorize(lambda v: 0.5 * v * (1 + math.erf(v / math.sqrt(2))))(x)
-
-
-def _attention(x, params, heads):
-  taps = {n: _dense(x, params[n]) for n in ('query', 'key', 'value')}
-  tokens, width = x.shape
-  size = width // heads
-  taps['scores'] = np.zeros((heads, tokens, tokens))
-  mixed = np.zeros((tokens, width))
-  for head in range(heads):
-    part = slice(head * size, (head + 1) * size)
-    for i in range(tokens):
-      scores = [
-        taps['query'][i, part] @ taps['key'][j, part] / math.sqrt(size)
-        for j in range(tokens)
-      ]
-      taps['scores'][head, i] = scores
-      weights = np.exp(scores) / np.exp(scores).sum()
-      for j in range(tokens):
-        mixed[i, part] += weights[j] * taps['value'][j, part]
-  return _dense(mixed, params['out']), taps
-
-
-def _forward(params, image, *, patch, heads, depth, stages):
-  rows, columns = image.shape[0] // patch, image.shape[1] // patch
-  tokens = [params['class_token'][0, 0]]
-  for r in range(rows):
-    for c in range(columns):
-      square = image[
-        r * patch : (r + 1) * patch, c * patch : (c + 1) * patch
-      ].ravel()
-      kernel = params['patches']['kernel'].reshape(square.size, -1)
-      tokens.append(square @ kernel + params['patches']['bias'])
-  x = np.stack(tokens) + params['positions'][0]
-  taps = {}
-  for n in range(1, depth + 1):
-    layer = params[f'layer{n}']
-    y, inner = _attention(
-      _layer_norm(x, layer['norm1']), layer['attention'], heads
-    )
-    x = x + y
-    y = _gelu(_dense(_layer_norm(x, layer['norm2']), layer['hidden']))
-    x = x + _dense(y, layer['out'])
-    taps[f'block{n}'] = x[1:]
-    taps.update({f'block{n}/{name}': value for name, value in inner.items()})
-    if n in stages:
-      taps[f'stage{stages.index(n) + 1}'] = x[1:].reshape(rows, columns, -1)
-  taps['embedding'] = _layer_norm(x, params['norm'])[0]
-  taps['logits'] = _dense(taps['embedding'], params['head'])
-  return taps
-
-
-def _reference(params, images, *, patch=2):
-  params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
-  results = [
-    # Thirds of four layers, rounded up.
-    _forward(params, image, patch=patch, heads=2, depth=4, stages=[2, 3, 4])
-    for image in np.asarray(images, np.float64)
-  ]
-  return {name: np.stack([r[name] for r in results]) for name in results[0]}
-
-
 @pytest.mark.parametrize('jit', [False, True])
 def test_agrees_with_loops(jit):
   model, variables, images = _tiny()
   apply = jax.jit(model.apply) if jit else model.apply
   outputs, state = apply(variables, images)
-  expected = _reference(variables.params, images)
+  expected = reference.forward(variables.params, images)
   assert len(expected) == 4 * 5 + 3 + 2
   assert state == {}
   for name, value in expected.items():
@@ -144,7 +70,7 @@ def test_gradient_is_slope_of_loops():
     moved = jax.tree.map(
       lambda p, d: np.asarray(p, np.float64) + step * d, params, way
     )
-    return np.sum(_reference(moved, images)['logits'] * weights)
+    return np.sum(reference.forward(moved, images)['logits'] * weights)
 
   slope = (value(1e-5) - value(-1e-5)) / 2e-5
   products = jax.tree.map(lambda g, d: np.sum(g * d), gradients, way)
@@ -254,7 +180,8 @@ def test_bfloat16_computes_only(train):
 def test_bfloat16_is_close_to_float32():
   _, variables, images = _tiny()
   rough, _ = jax.jit(_tiny(dtype=jnp.bfloat16)[0].apply)(variables, images)
-  rough, exact = rough['logits'], _reference(variables.params, images)['logits']
+  rough = rough['logits']
+  exact = reference.forward(variables.params, images)['logits']
   assert 0.0 < np.abs(exact - rough).max() < 0.05 * np.abs(exact).max()
 
 
