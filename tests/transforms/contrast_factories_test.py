@@ -6,84 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from factory_cases import contrast as cases
 from references import relation as reference
 
-from kdjax.transforms import (
-  LossVariables,
-  UnknownTapError,
-  congruence,
-  contrast,
-)
+from kdjax.transforms import UnknownTapError, congruence, contrast
 
 # Run by `pytest -m thorough`, as CI does.
 pytestmark = pytest.mark.thorough
-
-_WEIGHT = np.float32([6 / 4, 0, 6 / 4, 6 / 4, 6 / 4, 0])
-_KEEP = _WEIGHT > 0
-_LABELS = np.arange(12) % 3
-_INDEX = np.int32([3, 0, 7, 8, 1, 0])
-_BATCH = {
-  'index': _INDEX,
-  'label': np.int32(_LABELS[_INDEX]),
-  'weight': _WEIGHT,
-}
-_crd = functools.partial(
-  contrast.contrastive_representation,
-  examples=12,
-  negatives=5,
-  dim=3,
-  temperature=0.5,
-)
-
-
-def _normal(seed, *shape):
-  return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def _taps(width=5, padding=np.nan):
-  student, teacher = _normal(0, 6, 2, 2, 1), _normal(1, 6, width)
-  student[~_KEEP] = teacher[~_KEEP] = padding
-  return {'embedding': student}, {'embedding': teacher}
-
-
-def _shapes(tree):
-  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
-
-
-def _init(term, student, teacher):
-  return term.init(jax.random.key(3), _shapes(student), _shapes(teacher))
-
-
-@functools.cache
-def _program(term):
-  def value(params, student, state, teacher, batch, step):
-    value, state, metrics = term.apply(
-      LossVariables(params, state), student, teacher, batch, step
-    )
-    assert metrics == {}
-    return value, state
-
-  return jax.jit(jax.value_and_grad(value, argnums=(0, 1), has_aux=True))
-
-
-def _apply(term, variables, student, teacher, batch=_BATCH, step=0):
-  """Value, gradients of params and of the student, and new state."""
-  params, state = variables
-  (value, state), slopes = _program(term)(
-    params, student, state, teacher, batch, np.int32(step)
-  )
-  return value, slopes, state
-
-
-def _embedded(params, side, outputs):
-  """What the dense layer of one side makes of the real rows, in NumPy."""
-  x = np.float64(outputs['embedding'][_KEEP].reshape(_KEEP.sum(), -1))
-  if side not in params:
-    return x
-  return x @ np.float64(params[side]['kernel']) + np.float64(
-    params[side]['bias']
-  )
-
 
 CASES = {
   'congruence': (
@@ -127,19 +56,19 @@ CASES = {
 @pytest.mark.parametrize('name', CASES)
 def test_of_the_embedded_real_rows(name):
   term, loops, sides = CASES[name]
-  student, teacher = _taps()
-  variables = _init(term, student, teacher)
+  student, teacher = cases.taps()
+  variables = cases.init(term, student, teacher)
   assert set(variables.params) == sides
   assert variables.state == {}
-  value, (slopes, slope), state = _apply(term, variables, student, teacher)
+  value, (slopes, slope), state = cases.apply(term, variables, student, teacher)
   assert state == {}
   expected = loops(
-    _embedded(variables.params, 'student', student),
-    _embedded(variables.params, 'teacher', teacher),
+    cases.embedded(variables.params, 'student', student),
+    cases.embedded(variables.params, 'teacher', teacher),
   )
   assert value == pytest.approx(expected, rel=1e-4)
-  np.testing.assert_array_equal(slope['embedding'][~_KEEP], 0)
-  assert np.abs(slope['embedding'][_KEEP]).max() > 1e-4
+  np.testing.assert_array_equal(slope['embedding'][~cases.KEEP], 0)
+  assert np.abs(slope['embedding'][cases.KEEP]).max() > 1e-4
   for side in sides:
     assert np.isfinite(slopes[side]['bias']).all()
     assert np.isfinite(slopes[side]['kernel']).all()
@@ -148,18 +77,19 @@ def test_of_the_embedded_real_rows(name):
 
 def test_no_projection_where_sizes_agree():
   term = contrast.in_batch_contrastive()
-  student, teacher = _taps(width=4)
-  variables = _init(term, student, teacher)
+  student, teacher = cases.taps(width=4)
+  variables = cases.init(term, student, teacher)
   assert variables == ({}, {})
-  value, _, _ = _apply(term, variables, student, teacher)
+  value, _, _ = cases.apply(term, variables, student, teacher)
   expected = reference.in_batch_contrastive_loss(
-    _embedded({}, 'student', student), _embedded({}, 'teacher', teacher)
+    cases.embedded({}, 'student', student),
+    cases.embedded({}, 'teacher', teacher),
   )
   assert value == pytest.approx(expected, rel=1e-4)
 
 
 def test_defaults_of_the_papers():
-  shapes = _shapes(_taps())
+  shapes = cases.shapes(cases.taps())
   for term in (
     congruence.correlation_congruence(),
     contrast.contrastive_representation(examples=7),
@@ -173,17 +103,18 @@ def test_defaults_of_the_papers():
 
 @pytest.mark.parametrize('wide', [False, True], ids=['bfloat16', 'float64'])
 def test_dtypes(wide):
-  terms = [term for term, _, _ in CASES.values()] + [_crd(labels=_LABELS)]
+  terms = [term for term, _, _ in CASES.values()]
+  terms.append(cases.crd(labels=cases.LABELS))
   with jax.enable_x64(wide):
     given = jnp.float64 if wide else jnp.bfloat16
     inside = jnp.float64 if wide else jnp.float32
     student, teacher = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, given), _taps()
+      lambda x: jax.ShapeDtypeStruct(x.shape, given), cases.taps()
     )
     for term in terms:
       variables = jax.eval_shape(term.init, jax.random.key(0), student, teacher)
       value, (slopes, slope), state = jax.eval_shape(
-        functools.partial(_apply, term), variables, student, teacher
+        functools.partial(cases.apply, term), variables, student, teacher
       )
       assert value.dtype == inside
       assert slope['embedding'].dtype == given
@@ -194,10 +125,11 @@ def test_dtypes(wide):
 
 
 @pytest.mark.parametrize(
-  'term', [*(term for term, _, _ in CASES.values()), _crd()]
+  'term', [*(term for term, _, _ in CASES.values()), cases.crd()]
 )
 def test_unknown_taps(term):
-  taps, other = {'embedding': _normal(0, 2, 3)}, {'stage1': _normal(0, 2, 3)}
+  array = cases.normal(0, 2, 3)
+  taps, other = {'embedding': array}, {'stage1': array}
   for student, teacher, blamed in (
     (other, taps, 'student'),
     (taps, other, 'teacher'),
@@ -217,11 +149,11 @@ def test_unknown_taps(term):
     (congruence.kernel_correlation_congruence, 'gamma', 0.0, 'positive'),
     (congruence.kernel_correlation_congruence, 'max_p', 0, 'an integer of'),
     (contrast.in_batch_contrastive, 'temperature', -1.0, 'positive'),
-    (_crd, 'examples', 0, 'an integer of at least 1'),
-    (_crd, 'negatives', 2.5, 'an integer of at least 1'),
-    (_crd, 'dim', 0, 'an integer of at least 1'),
-    (_crd, 'temperature', 0.0, 'positive'),
-    (_crd, 'momentum', 1.5, 'from 0 to 1'),
+    (cases.crd, 'examples', 0, 'an integer of at least 1'),
+    (cases.crd, 'negatives', 2.5, 'an integer of at least 1'),
+    (cases.crd, 'dim', 0, 'an integer of at least 1'),
+    (cases.crd, 'temperature', 0.0, 'positive'),
+    (cases.crd, 'momentum', 1.5, 'from 0 to 1'),
   ],
 )
 def test_hyperparameters_are_checked(factory, name, value, message):
