@@ -15,7 +15,7 @@ from rich import box, console, table
 
 from experiments import common
 from kdjax import recipes
-from kdjax.recipes import compiled, cost
+from kdjax.recipes import compiled
 
 common.define_flags()
 
@@ -30,7 +30,7 @@ _DEVICES = flags.DEFINE_integer(
 _CAPTION = (
   'Per device. Teacher: its forward pass. Student: the step of one, from '
   'labels. Loss: of one student, with gradients. One program: the whole step '
-  'of all students. XLA counts the body of a loop once.'
+  'of all students, the teacher live. XLA counts the body of a loop once.'
 )
 
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
   if _DEVICES.value:
     # Before the backend starts, or it has no effect; none on GPU and TPU.
     jax.config.update('jax_num_cpu_devices', _DEVICES.value)
-  costs = cost.step_costs(settings, _DEVICES.value)
+  costs = recipes.step_costs(settings, _DEVICES.value)
   output = console.Console()
   output.print(_title(costs.settings, costs.devices))
   output.print(_table(costs))
@@ -60,7 +60,7 @@ def _title(settings: recipes.Settings, devices: int) -> str:
   )
 
 
-def _table(costs: cost.StepCosts) -> table.Table:
+def _table(costs: recipes.StepCosts) -> table.Table:
   rows = table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
   rows.add_column('', no_wrap=True)
   for name in ('GFLOPs', 'MB accessed', 'peak MB', 'parameters MB'):
@@ -74,7 +74,7 @@ def _table(costs: cost.StepCosts) -> table.Table:
   return rows
 
 
-def _row(name: str, stage: str, costs: cost.StepCosts) -> str:
+def _row(name: str, stage: str, costs: recipes.StepCosts) -> str:
   """The name, with the stage's where there are several."""
   return name if len(costs.programs) == 1 else f'{name}, {stage}'
 

@@ -1,5 +1,6 @@
 """Whole ways to teach: from settings to trained students."""
 
+from kdjax.recipes.cost import StepCosts, step_costs
 from kdjax.recipes.distillation import (
   Distilled,
   distill,
@@ -23,6 +24,7 @@ __all__ = [
   'Run',
   'Settings',
   'SettingsError',
+  'StepCosts',
   'Trained',
   'distill',
   'evaluate',
@@ -30,6 +32,7 @@ __all__ = [
   'make_model',
   'prepare',
   'prepare_teacher',
+  'step_costs',
   'summarise',
   'train',
   'train_teacher',

@@ -16,7 +16,6 @@ from kdjax.recipes import compiled, methods, preparation
 from kdjax.recipes.errors import SettingsError
 from kdjax.recipes.run import Experiment
 from kdjax.recipes.settings import Settings
-from kdjax.training import parallel
 
 
 class StepCosts(NamedTuple):
@@ -106,19 +105,7 @@ def _devices(count: int | None) -> list[jax.Device]:
 
 def _prepare(settings: Settings, devices: list[jax.Device]) -> Experiment:
   """`preparation.prepare` for these devices, without reading the labels."""
-  try:
-    parallel.check_batch_size(settings.batch_size, devices)
-  except ValueError as error:
-    raise SettingsError(
-      'batch_size',
-      settings.batch_size,
-      f'must be a multiple of the {len(devices)} devices',
-    ) from error
-  try:
-    dataset = data.load(settings.dataset, settings.data_dir)
-  except data.DataError as error:
-    raise SettingsError('dataset', settings.dataset, str(error)) from error
-  settings = settings.resolved(len(dataset.train))
+  settings, dataset, _ = preparation.prepare_teacher(settings, devices)
   # Of the labels only the number matters to a compiler, and those of a large
   # data set take long to read: as many of every class stand in for them.
   labels = np.arange(settings.transfer_examples, dtype=np.int32)

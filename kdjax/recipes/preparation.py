@@ -1,5 +1,7 @@
 """From a request to an experiment: all that can be checked beforehand."""
 
+from collections.abc import Sequence
+
 import jax
 
 from kdjax import data, models, transforms
@@ -29,15 +31,17 @@ def prepare(settings: Settings) -> Experiment:
   return Experiment(settings, dataset, source)
 
 
-def prepare_teacher(settings: Settings) -> Experiment:
+def prepare_teacher(
+  settings: Settings, devices: Sequence[jax.Device] | None = None
+) -> Experiment:
   """`prepare` for training a teacher alone: nothing of a student is checked."""
   try:
-    parallel.check_batch_size(settings.batch_size)
+    parallel.check_batch_size(settings.batch_size, devices)
   except ValueError as error:
     raise SettingsError(
       'batch_size',
       settings.batch_size,
-      f'must be a multiple of the {parallel.device_count()} devices',
+      f'must be a multiple of the {parallel.device_count(devices)} devices',
     ) from error
   try:
     dataset = data.load(settings.dataset, settings.data_dir)

@@ -23,9 +23,10 @@ def relational_angle_loss(
 
   The cosines come from the centred Gram matrix `G`,
   `(G_ik - G_ij - G_jk + G_jj) / (d_ij d_jk)`, tile by tile, value and gradient
-  in one pass: time `O(N^3 + N^2 D)`, memory `O(N^2 + N D)`, less than
-  `64 N^2` bytes in float32. (The usual form holds an `N x N x D` tensor of unit
-  differences and `N^3` angles.) Differentiable in reverse mode only.
+  in one pass: time `O(N^3 + N^2 D)`, memory `O(N^2 + N D)`; from 32 examples
+  up less than `64 N^2 + 8 N D` bytes in float32 on CPU. (The usual form holds
+  an `N x N x D` tensor of unit differences and `N^3` angles.) Differentiable in
+  reverse mode only.
 
   Args:
     student: Embeddings, shape `[batch, student_dim]`.

@@ -92,7 +92,8 @@ def rbf_cka(
   gradient flows through the median, which keeps the measure free of scale;
   taking the median for a constant would give another gradient. Where the
   median is 0 only coincident examples are alike. Couples the examples of the
-  batch. Time `O(N^2 (D + log N))`, memory `O(N^2 + N D)`.
+  batch. Time `O(N^2 D)` and 31 counts of `N^2` numbers for the median, memory
+  `O(N^2 + N D)`.
 
   Args:
     student: Features, shape `[batch, ...]`; flattened here.

@@ -116,10 +116,11 @@ def _tiling(batch: int) -> tuple[int, int]:
   if jax.default_backend() != 'cpu':
     # Many small steps would wait for their start: one tile. Not measured.
     return 2, -(-batch // 2) * 2
-  if batch > _TILE:
-    return _BLOCK, _TILE
-  # What a tile holds is then most of the memory.
-  return 2, -(-batch // 8) * 8
+  # Of equal tiles, and several of a small batch, whose tile would be most of
+  # the memory: it stays below 64 N^2 bytes.
+  count = max(-(-batch // _TILE), 2)
+  block = _BLOCK if batch >= 2 * _TILE else 2
+  return block, -(-batch // (block * count)) * block
 
 
 class _Padded(NamedTuple):
