@@ -69,6 +69,11 @@ def print_summary(
   output.print(rows)
   if summary['gain']:
     output.print(verdict(summary['gain']))
+  if summary['teacher_cache']:
+    output.print(
+      'Of {served:,} views the teacher looked at {computed:,}; the others were '
+      'kept.'.format(**summary['teacher_cache'])
+    )
 
 
 def _cells(network: dict[str, Any], accuracy: str) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ def _summary(**changes):
     'scratch': {**_NETWORK, **reports.accuracies([0.90, 0.92])},
     'distilled': {**_NETWORK, **reports.accuracies([0.94, 0.96])},
     'gain': {'mean': 0.04, 'ci95': [0.03, 0.05]},
+    'teacher_cache': None,
     **changes,
   }
 
@@ -108,3 +109,10 @@ def test_without_scratch_there_is_no_verdict():
   assert 'distilled' in text
   assert 'scratch' not in text
   assert 'points' not in text
+
+
+def test_what_a_cache_saved_is_said():
+  used = {'computed': 1070, 'served': 5120}
+  said = 'Of 5,120 views the teacher looked at 1,070; the others were kept.'
+  assert said in _printed(_summary(teacher_cache=used))
+  assert 'looked at' not in _printed(_summary())
