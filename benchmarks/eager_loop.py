@@ -117,7 +117,7 @@ def main(argv: Sequence[str]) -> None:
         ' to '.join(one_program.NETWORKS[pair][:2]),
         seeds,
         *(f'{rate:.1f}' for rate in rates),
-        f'{rates[1] / rates[0]:.1f}',
+        f'{rates[1] / rates[0]:.2f}',
       ]
     )
   print(side_by_side.environment(torch=torch.__version__))
