@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from kdjax import checkpoint, data, recipes, reports, training
+from kdjax import cache, checkpoint, data, recipes, reports, training
 
 FLAGS = flags.FLAGS
 
@@ -45,6 +45,7 @@ _BAD_REQUEST = 2
 _ERRORS = (
   recipes.SettingsError,
   data.DataError,
+  cache.CacheError,
   checkpoint.CheckpointError,
   reports.WorkdirError,
   training.DivergenceError,

@@ -4,24 +4,29 @@ Orbax stands on TensorStore already, so it is no new dependency.
 """
 
 import pathlib
+import shutil
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 import tensorstore as ts
 
-from kdjax.cache.note import CacheError
+from kdjax.cache.memory_map import spread_out
+from kdjax.cache.note import CacheError, locked
 from kdjax.cache.storage import row_bytes
 
-# Rows come in random order, and a chunk is written whole: small ones.
 _CHUNK_BYTES = 64 * 2**10
 _FLAGS_PER_CHUNK = 64 * 2**10
+# Rows come in random order, and a chunk is written whole: many at a time.
+_LARGEST_PENDING = 2**16
 
 
 class ArrayStore:
-  """A `Storage` of two Zarr arrays: compressed, each chunk with a checksum.
+  """A `Storage` of two Zarr 3 arrays: compressed, each chunk with a checksum.
 
-  For data too large for a memory map. Any Zarr 3 library reads it.
+  For data too large for a memory map. Written rows stay in memory until
+  `flush`, or until there are many.
   """
 
   def __init__(
@@ -41,63 +46,87 @@ class ArrayStore:
       name: Of the arrays.
       rows: How many there may be.
       shape: Of one row.
-      dtype: Of what is written and read.
+      dtype: Of what is written and read; floating or signed.
       kept_as: Of what lies on disk, `dtype` by default.
 
     Raises:
       CacheError: if the arrays are there and have another shape or dtype.
     """
     self._dtype, self._kept_as = np.dtype(dtype), np.dtype(kept_as or dtype)
-    stem = f'{name}-{self._kept_as.name}'
-    per_chunk = max(1, _CHUNK_BYTES // max(1, row_bytes(shape, self._kept_as)))
     directory = pathlib.Path(directory).absolute()
-    self._values = _open(
-      directory / f'{stem}.values.zarr',
-      (rows, *shape),
-      self._kept_as,
-      min(per_chunk, rows),
+    stem = f'{name}-{self._kept_as.name}'
+    values, filled = (
+      directory / f'{stem}.{end}.zarr' for end in ('values', 'filled')
     )
-    self._filled = _open(
-      directory / f'{stem}.filled.zarr',
-      (rows,),
-      np.dtype(np.uint8),
-      min(_FLAGS_PER_CHUNK, rows),
-    )
-    self._has = np.array(self._filled.read().result(), bool)
-    self._new: list[np.ndarray] = []
+    chunk = max(1, _CHUNK_BYTES // max(1, row_bytes(shape, self._kept_as)))
+    # What a lost chunk reads as, and no teacher answers.
+    self._absent = -1 if np.issubdtype(self._kept_as, np.integer) else 'NaN'
+    with locked(directory):
+      if not values.exists():
+        shutil.rmtree(filled, ignore_errors=True)
+      self._values = _open(
+        values, (rows, *shape), self._kept_as, min(chunk, rows), self._absent
+      )
+      self._filled = _open(
+        filled, (rows,), np.dtype(np.uint8), min(_FLAGS_PER_CHUNK, rows), 0
+      )
+    self._has = np.array(_done(self._filled.read), bool)
+    self._pending: dict[int, np.ndarray] = {}
 
   def has(self, rows: np.ndarray) -> np.ndarray:
     """See `Storage`."""
     return self._has[rows]
 
+  def some(self, count: int) -> np.ndarray:
+    """See `Storage`."""
+    return spread_out(self._has, count)
+
   def write(self, rows: np.ndarray, values: jax.Array) -> None:
     """See `Storage`."""
     kept = np.asarray(values).astype(self._kept_as)
-    self._values[rows].write(kept).result()
+    self._pending.update(zip(rows.tolist(), kept, strict=True))
     self._has[rows] = True
-    self._new.append(rows)
+    if len(self._pending) >= _LARGEST_PENDING:
+      self.flush()
 
   def read(self, rows: np.ndarray) -> np.ndarray:
     """See `Storage`.
 
     Raises:
-      CacheError: if a chunk's checksum says that it is damaged.
+      CacheError: if a chunk is damaged or missing.
     """
-    try:
-      values = self._values[rows].read().result()
-    except ValueError as error:
-      raise CacheError(f'damaged: {_first_line(error)}') from error
-    return values.astype(self._dtype)
+    pending = [row in self._pending for row in rows.tolist()]
+    stored = ~np.array(pending, bool)
+    values = np.empty((len(rows), *self._values.shape[1:]), self._kept_as)
+    if stored.any():
+      values[stored] = _done(lambda: self._values[rows[stored]].read())
+      self._check_present(values[stored])
+    for place in np.flatnonzero(pending):
+      values[place] = self._pending[int(rows[place])]
+    return values.astype(self._dtype, copy=False)
 
   def flush(self) -> None:
-    """See `Storage`."""
-    if self._new:
-      self._filled[np.concatenate(self._new)].write(np.uint8(1)).result()
-      self._new.clear()
+    """See `Storage`; the values first, then that they are there."""
+    if not self._pending:
+      return
+    rows = np.array(sorted(self._pending))
+    values = np.stack([self._pending[row] for row in rows.tolist()])
+    _done(lambda: self._values[rows].write(values))
+    _done(lambda: self._filled[rows].write(np.uint8(1)))
+    self._pending.clear()
+
+  def _check_present(self, values: np.ndarray) -> None:
+    lost = values == -1 if self._absent == -1 else np.isnan(values)
+    if lost.any():
+      raise CacheError(f'a chunk of {self._values.kvstore.url!r} is missing')
 
 
 def _open(
-  path: pathlib.Path, shape: tuple[int, ...], dtype: np.dtype, chunk: int
+  path: pathlib.Path,
+  shape: tuple[int, ...],
+  dtype: np.dtype,
+  chunk: int,
+  absent: Any,
 ) -> Any:
   spec = {
     'driver': 'zarr3',
@@ -105,6 +134,7 @@ def _open(
     'metadata': {
       'shape': list(shape),
       'data_type': dtype.name,
+      'fill_value': absent,
       'chunk_grid': {
         'name': 'regular',
         'configuration': {'chunk_shape': [chunk, *shape[1:]]},
@@ -116,14 +146,15 @@ def _open(
       ],
     },
   }
+  return _done(lambda: ts.open(spec, create=True, open=True), str(path))
+
+
+def _done(start: Callable[[], Any], place: str = '') -> Any:
+  """Waits for what TensorStore does; what goes wrong becomes one line."""
   try:
-    return ts.open(spec, create=True, open=True).result()
+    return start().result()
   except ValueError as error:
-    raise CacheError(
-      f'{str(path)!r} holds something else: {_first_line(error)}'
-    ) from error
-
-
-def _first_line(error: Exception) -> str:
-  """What is wrong, without the specification that TensorStore appends."""
-  return ' '.join(str(error).split()).partition(' [tensorstore_spec')[0]
+    # Without the specification that TensorStore appends.
+    line = ' '.join(str(error).split()).partition(' [tensorstore_spec')[0]
+    where = f'{place!r} holds something else: ' if place else ''
+    raise CacheError(f'{where}{line}') from error

@@ -51,6 +51,10 @@ class DeviceStorage:
     """See `Storage`."""
     return self._has[rows]
 
+  def some(self, count: int) -> np.ndarray:
+    """See `Storage`."""
+    return np.flatnonzero(self._has)[:count]
+
   def write(self, rows: np.ndarray, values: jax.Array) -> None:
     """See `Storage`."""
     here = jax.device_put((rows.astype(np.int32), values), self._device)

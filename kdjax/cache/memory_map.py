@@ -1,20 +1,23 @@
 """Rows in a file that is mapped into memory."""
 
+import os
 import pathlib
 
 import jax
 import numpy as np
 
-from kdjax.cache.note import CacheError
+from kdjax.cache.note import CacheError, create, locked
 from kdjax.cache.storage import row_bytes
 
 
 class MemoryMap:
   """A `Storage` in two files, of which the system keeps in memory what it can.
 
-  `NAME.values` holds the rows and `NAME.filled` a byte for each, written after
-  them: of what a crash cut short nothing is believed. The files are sparse
-  where the file system allows, and so take space only for rows that are there.
+  `NAME.values` holds the rows and `NAME.filled` a byte for each, written when
+  the rows are on disk: what a crash cut short is computed again. Without either
+  file the other is not believed. The files are sparse where the file system
+  allows, and so take space only for rows that are there. Several processes may
+  use them at once.
   """
 
   def __init__(
@@ -41,49 +44,78 @@ class MemoryMap:
       CacheError: if the files are there and have another size.
     """
     directory = pathlib.Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     self._dtype = np.dtype(dtype)
     kept = np.dtype(kept_as or dtype)
-    stem = f'{name}-{kept.name}'
-    size = rows * row_bytes(shape, kept)
-    self._file = _map(directory / f'{stem}.values', size, kept)
-    self._values = self._file.reshape(rows, *shape)
-    self._filled = _map(directory / f'{stem}.filled', rows, np.dtype(np.uint8))
-    self._has = np.array(self._filled, bool)
+    stem = directory / f'{name}-{kept.name}'
+    values, filled = (
+      stem.with_name(f'{stem.name}.{end}') for end in ('values', 'filled')
+    )
+    self._row_bytes = row_bytes(shape, kept)
+    with locked(directory):
+      if not values.exists():
+        filled.unlink(missing_ok=True)
+      self._values_file = _opened(values, rows * self._row_bytes)
+      self._filled_file = _opened(filled, rows)
+    # Mapped to be read only: writing to a map on a full disk ends the process.
+    flat = np.memmap(values, kept, mode='r')
+    self._values = flat.reshape(rows, *shape)
+    self._has = np.fromfile(filled, np.uint8).astype(bool)
     self._new: list[np.ndarray] = []
 
   def has(self, rows: np.ndarray) -> np.ndarray:
     """See `Storage`."""
     return self._has[rows]
 
+  def some(self, count: int) -> np.ndarray:
+    """See `Storage`."""
+    return spread_out(self._has, count)
+
   def write(self, rows: np.ndarray, values: jax.Array) -> None:
     """See `Storage`."""
-    self._values[rows] = np.asarray(values).astype(self._values.dtype)
+    kept = np.ascontiguousarray(values).astype(self._values.dtype)
+    for row, value in zip(rows.tolist(), kept, strict=True):
+      _write(self._values_file, value.tobytes(), row * self._row_bytes)
     self._has[rows] = True
     self._new.append(rows)
 
   def read(self, rows: np.ndarray) -> np.ndarray:
     """See `Storage`."""
-    return self._values[rows].astype(self._dtype)
+    return self._values[rows].astype(self._dtype, copy=False)
 
   def flush(self) -> None:
     """See `Storage`; the values first, then that they are there."""
     if not self._new:
       return
-    self._file.flush()
-    self._filled[np.concatenate(self._new)] = 1
-    self._filled.flush()
+    os.fsync(self._values_file)
+    for row in np.unique(np.concatenate(self._new)).tolist():
+      _write(self._filled_file, b'\1', row)
+    os.fsync(self._filled_file)
     self._new.clear()
 
 
-def _map(path: pathlib.Path, size: int, dtype: np.dtype) -> np.memmap:
-  """The file as a vector of numbers; of zeros if it is new."""
+def spread_out(has: np.ndarray, count: int) -> np.ndarray:
+  """At most `count` of the rows that are there, evenly."""
+  there = np.flatnonzero(has)
+  count = min(count, len(there))
+  return there[np.arange(count) * len(there) // max(count, 1)]
+
+
+def _opened(path: pathlib.Path, size: int) -> int:
+  """A descriptor of the file; of zeros if it is new."""
   if not path.exists():
-    with open(path, 'xb') as file:
-      file.truncate(size)
+    create(path, size=size)
   if path.stat().st_size != size:
     raise CacheError(
       f'{str(path)!r} has {path.stat().st_size} bytes, not {size}; remove it, '
       'it will be computed again'
     )
-  return np.memmap(path, dtype, mode='r+')
+  return os.open(path, os.O_RDWR)
+
+
+def _write(file: int, content: bytes, place: int) -> None:
+  try:
+    done = os.pwrite(file, content, place)
+  except OSError as error:
+    raise CacheError(f"cannot write a teacher's outputs: {error}") from error
+  if done < len(content):
+    raise CacheError("cannot write a teacher's outputs: the disk is full")

@@ -16,6 +16,9 @@ class Storage(Protocol):
   def has(self, rows: np.ndarray) -> np.ndarray:
     """Which of the rows `[n]` are there, bool `[n]`."""
 
+  def some(self, count: int) -> np.ndarray:
+    """At most `count` of the rows that are there, ascending."""
+
   def write(self, rows: np.ndarray, values: jax.Array) -> None:
     """Keeps `values`, `[n, ...]`, for the rows `[n]`."""
 

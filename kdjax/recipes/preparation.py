@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 
 from kdjax import data, models, transforms
-from kdjax.recipes import methods, networks, programs, teacher_cache
+from kdjax.recipes import cache_checks, methods, networks, programs
 from kdjax.recipes.errors import SettingsError
 from kdjax.recipes.run import Experiment
 from kdjax.recipes.settings import Settings
@@ -27,7 +27,7 @@ def prepare(settings: Settings) -> Experiment:
     variables = networks.first(stacked)
   source = transfer_set(settings, dataset)
   found = stages(settings, dataset, source)
-  teacher_cache.check_cache(settings, dataset, source, found, variables)
+  cache_checks.check_cache(settings, dataset, source, found, variables)
   return Experiment(settings, dataset, source)
 
 

@@ -66,8 +66,16 @@ def check_ranges(settings: 'Settings') -> None:
         raise SettingsError(name, value, allowed)
 
 
-def check_cache_directory(settings: 'Settings') -> None:
-  """Raises SettingsError for a directory that no cache would use."""
+def check_cache(settings: 'Settings') -> None:
+  """Raises SettingsError for what no cache would use."""
+  if settings.teacher_cache_precision != PRECISIONS[0] and (
+    settings.teacher_cache == CACHES[0]
+  ):
+    raise SettingsError(
+      'teacher_cache_precision',
+      settings.teacher_cache_precision,
+      f'needs teacher_cache={", ".join(CACHES[1:])}',
+    )
   if settings.teacher_cache_dir and settings.teacher_cache in CACHES[:2]:
     raise SettingsError(
       'teacher_cache_dir',

@@ -155,7 +155,7 @@ class Settings:
     """Checks what needs no data; raises SettingsError."""
     ranges.check_choices(self)
     ranges.check_ranges(self)
-    ranges.check_cache_directory(self)
+    ranges.check_cache(self)
     methods.check_names(self.methods)
     self.term_weights  # noqa: B018 (raises)
 

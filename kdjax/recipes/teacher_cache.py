@@ -10,21 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from kdjax import cache, data
-from kdjax.cache.storage import row_bytes
 from kdjax.models import ModelVariables
-from kdjax.recipes import methods, networks, programs, reads
+from kdjax.recipes import networks, programs, reads
 from kdjax.recipes.errors import SettingsError
 from kdjax.recipes.methods import Stage
 from kdjax.recipes.run import Context
 from kdjax.recipes.settings import Settings
 from kdjax.training import CachedTeacher
 
-# More would crowd the device's memory.
-_LARGEST_ON_DEVICE = 4 * 2**30
 # Views that a resident data set's teacher looks at together.
 _CHUNK = 512
-# Images that stand for a data set in its checksum.
+# Images that stand for a streamed data set in its checksum.
 _SAMPLE = 1000
+# Between what is kept and what the teacher answers now, as a share.
+_TOLERANCE = {'float32': 1e-4, 'bfloat16': 1e-2}
 
 Shapes = dict[str, jax.ShapeDtypeStruct]
 
@@ -47,22 +46,22 @@ def open_cache(
     SettingsError: if the directory holds something else.
   """
   settings, dataset = context.settings, context.dataset
-  if settings.teacher_cache == 'none':
+  kept = outputs_kept(settings, dataset, stages)
+  if settings.teacher_cache == 'none' or not kept:
     return None
-  directory = pathlib.Path(
-    settings.teacher_cache_dir or context.workdir / 'teacher_cache'
-  )
+  directory = directory_of(settings, context.workdir)
   if settings.teacher_cache != 'device':
-    fields = _fields(settings, dataset, source, variables)
-    _refused(settings, directory, cache.claim, fields)
+    fields = fields_of(settings, dataset, source)
+    fields['teacher'] = cache.fingerprint(variables)
+    refused(settings, directory, cache.claim, fields)
   views = programs.views_of(settings)
   rows = len(source) * views.total
   storages = {
-    name: _refused(settings, directory, _storage, settings, name, rows, shape)
-    for name, shape in outputs_kept(settings, dataset, stages).items()
+    name: refused(settings, directory, _storage, settings, name, rows, shape)
+    for name, shape in kept.items()
   }
   streamed = programs.streams(settings, dataset, source)
-  return CachedTeacher(
+  cached = CachedTeacher(
     networks.teaching_model(settings, dataset),
     variables,
     views,
@@ -70,45 +69,34 @@ def open_cache(
     storages,
     chunk=settings.batch_size if streamed else min(_CHUNK, len(source)),
   )
+  refused(settings, directory, _verify, cached, settings, source)
+  return cached
 
 
-def check_cache(
+def directory_of(
+  settings: Settings, workdir: pathlib.Path | None = None
+) -> pathlib.Path:
+  """Where a cache on disk lies, or will."""
+  if settings.teacher_cache_dir:
+    return pathlib.Path(settings.teacher_cache_dir).expanduser()
+  return (workdir or pathlib.Path()) / 'teacher_cache'
+
+
+def _verify(
+  directory: pathlib.Path,
+  cached: CachedTeacher,
   settings: Settings,
-  dataset: data.Dataset,
   source: data.Source,
-  stages: Sequence[Stage],
-  variables: ModelVariables | None,
 ) -> None:
-  """What can be checked of a cache beforehand; makes and reads no outputs.
-
-  Args:
-    settings: Resolved settings.
-    dataset: The data.
-    source: The transfer set.
-    stages: Of the method.
-    variables: The teacher's, if it is trained already.
-
-  Raises:
-    SettingsError: if the cache is too large for the device, or its directory
-      holds something else.
-  """
-  if settings.teacher_cache == 'device':
-    size = len(source) * programs.views_of(settings).total
-    size *= sum(
-      row_bytes(shape.shape[1:], _kept_as(settings, shape.dtype))
-      for shape in outputs_kept(settings, dataset, stages).values()
+  """Raises CacheError if the teacher answers otherwise than is kept."""
+  allowed = _TOLERANCE[settings.teacher_cache_precision]
+  error = cached.largest_error(source)
+  if not error <= allowed:
+    raise cache.CacheError(
+      f'{str(directory)!r} is stale: its outputs differ by {error:.2g} from '
+      'what the teacher answers now (other code, or another platform); remove '
+      'it or name another directory'
     )
-    if size > _LARGEST_ON_DEVICE:
-      raise SettingsError(
-        'teacher_cache',
-        'device',
-        f'would take {size / 1e9:.1f} GB, must be at most '
-        f'{_LARGEST_ON_DEVICE / 1e9:.1f}; memory_map and array_store take more',
-      )
-  elif settings.teacher_cache_dir and variables is not None:
-    fields = _fields(settings, dataset, source, variables)
-    directory = pathlib.Path(settings.teacher_cache_dir)
-    _refused(settings, directory, cache.check, fields)
 
 
 def outputs_kept(
@@ -146,7 +134,7 @@ def _storage(
   rows: int,
   shape: jax.ShapeDtypeStruct,
 ) -> cache.Storage:
-  kept_as = _kept_as(settings, shape.dtype)
+  kept_as = kept_as_of(settings, name, shape.dtype)
   row = shape.shape[1:]
   if settings.teacher_cache == 'device':
     return cache.DeviceStorage(rows, row, shape.dtype, kept_as=kept_as)
@@ -155,47 +143,50 @@ def _storage(
     'array_store': cache.ArrayStore,
   }[settings.teacher_cache]
   file = name.replace('/', '.')
+  if name.startswith('top_k_'):
+    file += f'-k{settings.top_k}-t{settings.temperature:g}'
   return make(directory, file, rows, row, shape.dtype, kept_as=kept_as)
 
 
-def _kept_as(settings: Settings, dtype: Any) -> np.dtype:
-  """Indices stay as they are; the precision is of real numbers."""
-  if jnp.issubdtype(dtype, jnp.floating):
-    return jnp.dtype(settings.teacher_cache_precision)
-  return np.dtype(dtype)
+def kept_as_of(settings: Settings, name: str, dtype: Any) -> np.dtype:
+  """As precise as is wanted, but no wider than it comes.
+
+  Log probabilities stay as they are: rounded ones may add up to more than one.
+  """
+  dtype, wanted = jnp.dtype(dtype), jnp.dtype(settings.teacher_cache_precision)
+  if name.startswith('top_k_') or not jnp.issubdtype(dtype, jnp.floating):
+    return dtype
+  return min(dtype, wanted, key=lambda x: x.itemsize)
 
 
-def _fields(
-  settings: Settings,
-  dataset: data.Dataset,
-  source: data.Source,
-  variables: ModelVariables,
+def fields_of(
+  settings: Settings, dataset: data.Dataset, source: data.Source
 ) -> dict[str, Any]:
-  """All that the outputs depend on."""
-  count = min(len(source), _SAMPLE)
-  sample = source.fetch(np.arange(count) * len(source) // count)
-  fields = {
-    'teacher': cache.fingerprint(variables),
+  """What the outputs depend on, beside the teacher's variables."""
+  if programs.streams(settings, dataset, source):
+    count = min(len(source), _SAMPLE)
+    images = source.fetch(np.arange(count) * len(source) // count)['image']
+  else:
+    images = source.arrays()['image']
+  return {
+    'format': 1,
     'network': settings.teacher,
     'precision': settings.precision,
     'dataset': dataset.name,
     'examples': len(source),
-    'images': cache.fingerprint(sample),
+    'images': cache.fingerprint(images),
     'augmentation': settings.augmentation,
     'mean': list(dataset.mean),
     'std': list(dataset.std),
   }
-  if methods.takes_top_k(settings.methods):
-    fields |= {'top_k': settings.top_k, 'temperature': settings.temperature}
-  return fields
 
 
-def _refused(
+def refused(
   settings: Settings, directory: pathlib.Path, function: Callable, *args: Any
 ) -> Any:
   """Calls with the directory; what is wrong with it becomes one line."""
   try:
     return function(directory, *args)
-  except cache.CacheError as error:
+  except (cache.CacheError, OSError) as error:
     value = settings.teacher_cache_dir
     raise SettingsError('teacher_cache_dir', value, str(error)) from error

@@ -105,16 +105,46 @@ class CachedTeacher:
       chunk = np.resize(places[start : start + self._chunk], self._chunk)
       self._compute(rows[chunk], images(chunk))
     self.computed += len(missing)
-    if len(missing):
-      for storage in self._storages.values():
-        storage.flush()
+
+  def flush(self) -> None:
+    """What was computed outlives the process, where the storages can."""
+    for storage in self._storages.values():
+      storage.flush()
+
+  def largest_error(self, source: data.Source, count: int = 16) -> float:
+    """How far some of what is kept is from what the teacher says now.
+
+    It notices what no name in a note tells: other code, another platform.
+
+    Args:
+      source: The examples.
+      count: How many rows of every output are compared.
+
+    Returns:
+      The largest difference, as a share of the output's largest value.
+    """
+    worst = 0.0
+    for name, storage in self._storages.items():
+      rows = storage.some(min(count, self._chunk))
+      if len(rows):
+        chunk = np.resize(rows, self._chunk)
+        images = source.fetch(chunk // self.views.total)['image']
+        answers = np.asarray(self._run(chunk, images)[name], np.float64)
+        now = answers[: len(rows)]
+        kept = np.asarray(storage.read(rows), np.float64)
+        scale = max(np.abs(now).max(), np.finfo(np.float32).tiny)
+        worst = max(worst, float(np.abs(now - kept).max() / scale))
+    return worst
 
   def _compute(self, rows: np.ndarray, images: np.ndarray) -> None:
-    numbers = np.int32(rows % self.views.total)
-    shard = parallel.shard((numbers, images), self._devices)
-    outputs = self._program(self._variables, (), shard)
+    outputs = self._run(rows, images)
     for name, storage in self._storages.items():
       storage.write(rows, outputs[name])
+
+  def _run(self, rows: np.ndarray, images: np.ndarray) -> dict[str, jax.Array]:
+    numbers = np.int32(rows % self.views.total)
+    shard = parallel.shard((numbers, images), self._devices)
+    return self._program(self._variables, (), shard)
 
 
 def _shaped(values: Any, shape: tuple[int, ...]) -> Any:

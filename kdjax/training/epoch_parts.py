@@ -80,6 +80,7 @@ def cached_outputs(
     views,
     lambda places: source.fetch(indices.ravel()[places])['image'],
   )
+  cached.flush()
   return parallel.replicate(outputs, devices)
 
 

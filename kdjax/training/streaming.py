@@ -66,6 +66,8 @@ def streaming_epoch(
       shard = parallel.shard((places, batch), devices)
       states, step_metrics = program(states, (teacher, step_key), shard)
       metrics.append(step_metrics)
+    if cached is not None:
+      cached.flush()
     return states, stacked(metrics)
 
   return run

@@ -46,6 +46,36 @@ def test_other_directories_are_refused(tmp_path):
     cache.claim(tmp_path, _FIELDS)
 
 
+@pytest.mark.parametrize('content', ['[]', 'null', '"x"', '{"a"'])
+def test_a_damaged_note_is_one_line(tmp_path, content):
+  (tmp_path / 'note.json').write_text(content)
+  with pytest.raises(cache.CacheError, match='damaged') as caught:
+    cache.check(tmp_path, _FIELDS)
+  assert '\n' not in str(caught.value)
+
+
+def test_places_where_nothing_can_be_written(tmp_path):
+  (tmp_path / 'file').write_text('')
+  for place in (tmp_path / 'file', tmp_path / 'file' / 'below', '/dev/null/x'):
+    for function in (cache.check, cache.claim):
+      with pytest.raises(cache.CacheError, match='no directory'):
+        function(place, _FIELDS)
+
+
+def test_a_claim_that_was_killed_is_no_obstacle(tmp_path):
+  (tmp_path / 'note.json.123').write_text('{"teach')
+  cache.claim(tmp_path, _FIELDS)
+  cache.check(tmp_path, _FIELDS)
+
+
+def test_what_is_not_known_yet_is_not_compared(tmp_path):
+  cache.claim(tmp_path / 'x', _FIELDS)
+  known = {k: v for k, v in _FIELDS.items() if k != 'teacher'}
+  cache.check(tmp_path / 'x', known, ignore=('teacher',))
+  with pytest.raises(cache.CacheError, match='its teacher'):
+    cache.check(tmp_path / 'x', known)
+
+
 def test_a_fingerprint_sees_every_byte_name_and_shape():
   tree = {'a': jnp.arange(6.0), 'b': {'c': jnp.ones((2, 3))}}
   prints = {

@@ -44,6 +44,7 @@ from kdjax import recipes
     ('top_k', 0, '1 or more'),
     ('teacher_cache', 'disk', 'memory_map, array_store'),
     ('teacher_cache_precision', 'float16', 'bfloat16'),
+    ('teacher_cache_precision', 'bfloat16', 'needs teacher_cache=device'),
     ('teacher_cache_dir', 'there', 'needs teacher_cache=memory_map'),
   ],
 )

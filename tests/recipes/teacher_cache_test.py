@@ -1,11 +1,13 @@
 """Distillation from a cached teacher is distillation from a live one."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
 
 from kdjax import recipes, training
-from kdjax.recipes import teacher_cache
+from kdjax.recipes import cache_checks, programs
 
 _VIEWS = 120 * 9  # transfer examples, shifts by at most a pixel
 
@@ -44,6 +46,17 @@ def _assert_same_metrics(one, other):
     {'teacher_cache': 'memory_map'},
     {'teacher_cache': 'array_store', 'stream': True},
     {'teacher_cache': 'device', 'method': 'fitnets,rkd', 'epochs': 4},
+    # Batch norm and convolutions, in batches of another size.
+    {
+      'teacher_cache': 'device',
+      'method': 'at',
+      'teacher_checkpoint': None,
+      'teacher': 'cnn_student',
+      'student': 'cnn_student',
+      'transfer_examples': 24,
+      'teacher_epochs': 1,
+      'seeds': 1,
+    },
   ],
 )
 def test_losses_are_those_of_the_live_teacher(distill, changes):
@@ -95,19 +108,21 @@ def test_resume_is_bitwise_though_the_device_forgets(distill, tmp_path):
     ({'data_seed': 1}, 'its images is '),
     ({'transfer_examples': 100}, 'its examples is 120, not 100'),
     ({'teacher_cache': 'array_store', 'precision': 'bfloat16'}, 'precision'),
-    ({'method': 'kd_top_k'}, 'its temperature is None, not 4.0'),
   ],
 )
 def test_a_stale_cache_is_refused_before_training(
-  distill, tmp_path_factory, change, words
+  distill, make_settings, teacher_dir, tmp_path_factory, change, words
 ):
   place = str(tmp_path_factory.getbasetemp() / 'stale')
   kept = {'teacher_cache': 'memory_map', 'teacher_cache_dir': place}
   distill(**kept)
-  with pytest.raises(recipes.SettingsError, match=words) as caught:
-    distill(**{**kept, **change})
-  assert str(caught.value).startswith(f'teacher_cache_dir={place}: ')
-  assert '\n' not in str(caught.value)
+  # Also before there is a teacher.
+  for checkpoint in (str(teacher_dir), None):
+    asked = {**kept, 'teacher_checkpoint': checkpoint, **change}
+    with pytest.raises(recipes.SettingsError, match=words) as caught:
+      recipes.prepare(make_settings(**asked))
+    assert str(caught.value).startswith(f'teacher_cache_dir={place}: ')
+    assert '\n' not in str(caught.value)
 
 
 def test_another_teacher_is_refused(
@@ -119,8 +134,77 @@ def test_another_teacher_is_refused(
   place = str(tmp_path_factory.mktemp('shared') / 'cache')
   kept = {'teacher_cache': 'array_store', 'teacher_cache_dir': place}
   distill(**kept)
+  settings = make_settings(**kept, teacher_checkpoint=str(other))
   with pytest.raises(recipes.SettingsError, match='its teacher is '):
-    distill(**kept, teacher_checkpoint=str(other))
+    recipes.prepare(settings)
+
+
+def test_other_preprocessing_code_is_noticed(distill, tmp_path, monkeypatch):
+  kept = {
+    'teacher_cache': 'memory_map',
+    'teacher_cache_dir': str(tmp_path / 'cache'),
+  }
+  distill(**kept)
+  normalise = programs.normalise
+  monkeypatch.setattr(
+    programs, 'normalise', lambda dataset, x: 1.01 * normalise(dataset, x)
+  )
+  with pytest.raises(recipes.SettingsError, match='is stale: its outputs'):
+    distill(**kept)
+
+
+def test_a_method_that_reads_nothing_keeps_nothing(distill, tmp_path):
+  result, _ = distill(
+    workdir=tmp_path, teacher_cache='memory_map', method='label_smoothing'
+  )
+  assert result.cached is None
+  assert not (tmp_path / 'teacher_cache').exists()
+
+
+def test_a_full_disk_and_a_crowded_device_are_foreseen(
+  make_settings, monkeypatch, tmp_path
+):
+  usage = shutil.disk_usage(tmp_path)
+  monkeypatch.setattr(
+    cache_checks.shutil, 'disk_usage', lambda _: usage._replace(free=9000)
+  )
+  # Two epochs show 240 views at most, of 40 bytes.
+  settings = make_settings(
+    teacher_cache='memory_map', teacher_cache_dir=str(tmp_path / 'new')
+  )
+  with pytest.raises(recipes.SettingsError, match='room for') as caught:
+    recipes.prepare(settings)
+  assert str(caught.value).startswith('teacher_cache=memory_map: logits')
+  monkeypatch.undo()
+  recipes.prepare(settings)
+  monkeypatch.setattr(cache_checks, '_LARGEST_ON_DEVICE', 4799)
+  with pytest.raises(recipes.SettingsError, match='needs --stream'):
+    recipes.prepare(settings)
+
+
+def test_places_that_cannot_be_written_to(make_settings, tmp_path):
+  (tmp_path / 'file').write_text('')
+  for place in (tmp_path / 'file', tmp_path / 'file' / 'below'):
+    settings = make_settings(
+      teacher_cache='array_store', teacher_cache_dir=str(place)
+    )
+    with pytest.raises(recipes.SettingsError, match='no directory'):
+      recipes.prepare(settings)
+
+
+def test_two_methods_with_best_classes_share_a_directory(distill, tmp_path):
+  kept = {
+    'teacher_cache': 'array_store',
+    'teacher_cache_dir': str(tmp_path / 'cache'),
+  }
+  for changes in ({}, {'temperature': 2.0}, {'top_k': 3}):
+    distill(**kept, **changes, method='kd,kd_top_k')
+  names = {path.name for path in (tmp_path / 'cache').glob('top*.values.zarr')}
+  assert names == {
+    f'top_k_{what}-k{k}-t{t}-{dtype}.values.zarr'
+    for what, dtype in (('indices', 'int32'), ('log_probs', 'float32'))
+    for k, t in ((5, 4), (5, 2), (3, 4))
+  }
 
 
 def test_too_much_for_the_device_is_refused_with_its_size(
@@ -128,10 +212,10 @@ def test_too_much_for_the_device_is_refused_with_its_size(
 ):
   """120 examples, 9 views and 10 logits of 4 or 2 bytes."""
   settings = make_settings(teacher_cache='device')
-  monkeypatch.setattr(teacher_cache, '_LARGEST_ON_DEVICE', 43200)
+  monkeypatch.setattr(cache_checks, '_LARGEST_ON_DEVICE', 43200)
   recipes.prepare(settings)
-  monkeypatch.setattr(teacher_cache, '_LARGEST_ON_DEVICE', 43199)
-  with pytest.raises(recipes.SettingsError, match=r'0\.0 GB.*memory_map'):
+  monkeypatch.setattr(cache_checks, '_LARGEST_ON_DEVICE', 43199)
+  with pytest.raises(recipes.SettingsError, match=r'logits would take 0\.0 GB'):
     recipes.prepare(settings)
   halved = make_settings(
     teacher_cache='device', teacher_cache_precision='bfloat16'

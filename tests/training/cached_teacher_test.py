@@ -189,6 +189,7 @@ def test_another_process_pays_nothing(variables, tmp_path, kind):
   indices, views = np.arange(_EXAMPLES), np.arange(_EXAMPLES) % _VIEWS.total
   images = lambda places: _SOURCE.fetch(places)['image']  # noqa: E731
   first = cached.outputs(indices, views, images)
+  cached.flush()
   other, traces = _cached(variables, 2, make)
   again = other.outputs(indices, views, images)
   assert cached.computed == _EXAMPLES
@@ -206,6 +207,7 @@ def test_a_second_output_is_computed_where_it_is_missing(variables, tmp_path):
   logits = {'logits': make('logits', (_CLASSES,))}
   cached, _ = _cached(variables, 1, storages=logits)
   cached.outputs(indices, views, images)
+  cached.flush()
   assert cached.computed == 3
   both, _ = _cached(variables, 1, make)
   found = both.outputs(indices, views, images)
@@ -234,3 +236,18 @@ def test_outputs_do_not_depend_on_what_was_missing(variables):
     whole.outputs(indices, views, images),
     parts.outputs(indices, views, images),
   )
+
+
+def test_a_teacher_that_answers_otherwise_is_noticed(variables):
+  cached, _ = _cached(variables, 2)
+  assert cached.largest_error(_SOURCE) == 0.0  # nothing is kept yet
+  indices, views = np.arange(_EXAMPLES), np.arange(_EXAMPLES) % _VIEWS.total
+  images = lambda places: _SOURCE.fetch(places)['image']  # noqa: E731
+  kept = cached.outputs(indices, views, images)
+  assert cached.largest_error(_SOURCE) < 1e-6
+  storages = {name: _on_device(name, shape) for name, shape in _OUTPUTS.items()}
+  rows = indices * _VIEWS.total + views
+  for name, storage in storages.items():
+    storage.write(rows, 1.01 * kept[name])
+  other, _ = _cached(variables, 2, storages=storages)
+  assert 0.002 < other.largest_error(_SOURCE) < 0.011
