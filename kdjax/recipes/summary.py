@@ -22,12 +22,12 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
 
   Returns:
     JSON: `dataset, method, seeds, devices, seconds, steps_per_second, teacher,
-    student, scratch, distilled, gain, teacher_cache`. Accuracies are fractions
-    of the test set after the last epoch, gains their differences.
+    student, scratch, distilled, gain`. Accuracies are fractions of the test set
+    after the last epoch, gains their differences.
     `steps_per_second` counts the distilled students' steps over the time of
     their run, compilation, evaluation and checkpoints included.
-    `teacher_cache` has the views that the teacher looked at in this process,
-    and those that were served; None for a live teacher.
+    With a cached teacher also `teacher_cache`: how many views the teacher
+    looked at in this process (`computed`) of those that were `served`.
   """
   settings, dataset, _ = result.experiment
   scratch, distilled = result.scratch, result.distilled
@@ -55,12 +55,16 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
     'gain': (
       reports.gain(scratch.accuracy, distilled.accuracy) if scratch else None
     ),
-    'teacher_cache': (
-      {'computed': result.cached.computed, 'served': result.cached.served}
-      if result.cached
-      else None
-    ),
+    **_cache(result),
   }
+
+
+def _cache(result: Distilled) -> dict[str, Any]:
+  cached = result.cached
+  if cached is None:
+    return {}
+  used = {'computed': cached.computed, 'served': cached.served}
+  return {'teacher_cache': used}
 
 
 def _describe(result: Distilled, network: Network) -> dict[str, Any]:

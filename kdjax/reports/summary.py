@@ -69,7 +69,7 @@ def print_summary(
   output.print(rows)
   if summary['gain']:
     output.print(verdict(summary['gain']))
-  if summary['teacher_cache']:
+  if 'teacher_cache' in summary:
     output.print(
       'Of {served:,} views the teacher looked at {computed:,}; the others were '
       'kept.'.format(**summary['teacher_cache'])

@@ -29,7 +29,6 @@ def _summary(**changes):
     'scratch': {**_NETWORK, **reports.accuracies([0.90, 0.92])},
     'distilled': {**_NETWORK, **reports.accuracies([0.94, 0.96])},
     'gain': {'mean': 0.04, 'ci95': [0.03, 0.05]},
-    'teacher_cache': None,
     **changes,
   }
 
