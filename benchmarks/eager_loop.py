@@ -8,7 +8,6 @@ count of parameters that differs stops the benchmark. Needs the extra
 `benchmarks` (PyTorch, on CPU).
 """
 
-import sys
 from collections.abc import Callable, Sequence
 
 import jax
@@ -94,12 +93,7 @@ def theirs(pair: str, seeds: int, steps: int) -> tuple[Callable, int]:
 def main(argv: Sequence[str]) -> None:
   """Prints the table."""
   del argv
-  try:
-    import torch
-  except ImportError:
-    sys.exit(
-      "skipped: PyTorch is not installed; pip install -e '.[benchmarks]'"
-    )
+  torch_version = side_by_side.torch_version()
   rows = []
   for job in _JOBS.value:
     pair, seeds = job.split(':')
@@ -120,7 +114,7 @@ def main(argv: Sequence[str]) -> None:
         f'{rates[1] / rates[0]:.2f}',
       ]
     )
-  print(side_by_side.environment(torch=torch.__version__))
+  print(side_by_side.environment(torch=torch_version))
   print(f'batch {_BATCH}, steps a second')
   header = ['pair', 'seeds', 'PyTorch eager', 'kdjax', 'ratio']
   print(side_by_side.markdown(header, rows))

@@ -7,7 +7,6 @@ float64 before a time is printed. Needs the extra `benchmarks` (PyTorch).
 """
 
 import functools
-import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -149,13 +148,8 @@ def check(case: Case, inputs: np.ndarray) -> float:
 def main(argv: Sequence[str]) -> None:
   """Prints the table."""
   del argv
-  try:
-    import torch
-  except ImportError:
-    sys.exit(
-      "skipped: PyTorch is not installed; pip install -e '.[benchmarks]'"
-    )
-  print(side_by_side.environment(torch=torch.__version__))
+  torch_version = side_by_side.torch_version()
+  print(side_by_side.environment(torch=torch_version))
   header = ['loss', 'inputs', 'PyTorch ms', 'kdjax ms', 'ratio']
   header += ['temporary MB', 'bytes / N^2', 'gradients differ by']
   rows = [measure(case, _REPEATS.value) for case in cases(_DIM.value)]

@@ -3,6 +3,7 @@
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -81,3 +82,14 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
   """A table, numbers to the right."""
   lines = [header, ['---'] + ['---:'] * (len(header) - 1), *rows]
   return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+
+
+def torch_version() -> str:
+  """PyTorch's version; without it the program ends, and says why."""
+  try:
+    import torch
+  except ImportError:
+    sys.exit(
+      "skipped: PyTorch is not installed; pip install -e '.[benchmarks]'"
+    )
+  return torch.__version__

@@ -7,7 +7,6 @@ agree before a time is printed. Needs the extra `benchmarks` (PyTorch, on CPU).
 """
 
 import functools
-import sys
 from collections.abc import Sequence
 
 import jax
@@ -25,12 +24,7 @@ _CHUNKS = (128, 512, 1024)
 def main(argv: Sequence[str]) -> None:
   """Prints the table."""
   del argv
-  try:
-    import torch
-  except ImportError:
-    sys.exit(
-      "skipped: PyTorch is not installed; pip install -e '.[benchmarks]'"
-    )
+  torch_version = side_by_side.torch_version()
   inputs = vocabulary_forms.arrays(_TOKENS.value, _VOCABULARY.value)
   forms = {'whole logits': vocabulary_forms.whole} | {
     f'chunks of {chunk}': functools.partial(
@@ -52,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
   for name, step in steps.items():
     vocabulary_forms.check(name, step(), expected)
   seconds = side_by_side.medians(steps, _REPEATS.value)
-  print(side_by_side.environment(torch=torch.__version__))
+  print(side_by_side.environment(torch=torch_version))
   dims = vocabulary_forms.DIMS
   print(f'{_TOKENS.value} tokens, vocabulary {_VOCABULARY.value}, dims {dims}')
   reference = seconds['whole logits']

@@ -12,9 +12,8 @@ import jax
 import numpy as np
 import tensorstore as ts
 
-from kdjax.cache.memory_map import spread_out
 from kdjax.cache.note import CacheError, locked
-from kdjax.cache.storage import row_bytes
+from kdjax.cache.storage import row_bytes, spread_out
 
 _CHUNK_BYTES = 64 * 2**10
 _FLAGS_PER_CHUNK = 64 * 2**10

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kdjax.cache.storage import spread_out
+
 
 @partial(jax.jit, donate_argnums=0)
 def _written(kept, rows, values):
@@ -53,7 +55,7 @@ class DeviceStorage:
 
   def some(self, count: int) -> np.ndarray:
     """See `Storage`."""
-    return np.flatnonzero(self._has)[:count]
+    return spread_out(self._has, count)
 
   def write(self, rows: np.ndarray, values: jax.Array) -> None:
     """See `Storage`."""

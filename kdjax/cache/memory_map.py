@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from kdjax.cache.note import CacheError, create, locked
-from kdjax.cache.storage import row_bytes
+from kdjax.cache.storage import row_bytes, spread_out
 
 
 class MemoryMap:
@@ -91,13 +91,6 @@ class MemoryMap:
       _write(self._filled_file, b'\1', row)
     os.fsync(self._filled_file)
     self._new.clear()
-
-
-def spread_out(has: np.ndarray, count: int) -> np.ndarray:
-  """At most `count` of the rows that are there, evenly."""
-  there = np.flatnonzero(has)
-  count = min(count, len(there))
-  return there[np.arange(count) * len(there) // max(count, 1)]
 
 
 def _opened(path: pathlib.Path, size: int) -> int:

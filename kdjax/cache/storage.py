@@ -17,7 +17,7 @@ class Storage(Protocol):
     """Which of the rows `[n]` are there, bool `[n]`."""
 
   def some(self, count: int) -> np.ndarray:
-    """At most `count` of the rows that are there, ascending."""
+    """At most `count` of the rows that are there, ascending, evenly."""
 
   def write(self, rows: np.ndarray, values: jax.Array) -> None:
     """Keeps `values`, `[n, ...]`, for the rows `[n]`."""
@@ -32,3 +32,10 @@ class Storage(Protocol):
 def row_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
   """Memory of one row."""
   return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+
+
+def spread_out(has: np.ndarray, count: int) -> np.ndarray:
+  """At most `count` of the rows that are there, evenly."""
+  there = np.flatnonzero(has)
+  count = min(count, len(there))
+  return there[np.arange(count) * len(there) // max(count, 1)]

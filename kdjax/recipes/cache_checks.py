@@ -45,8 +45,10 @@ def check_cache(
     SettingsError: if the cache is too large for the device, the disk or an
       epoch, or its directory holds something else or cannot be written to.
   """
+  if settings.teacher_cache == 'none':
+    return
   kept = outputs_kept(settings, dataset, stages)
-  if settings.teacher_cache == 'none' or not kept:
+  if not kept:
     return
   _check_size(settings, dataset, source, kept)
   if settings.teacher_cache_dir:

@@ -46,8 +46,10 @@ def open_cache(
     SettingsError: if the directory holds something else.
   """
   settings, dataset = context.settings, context.dataset
+  if settings.teacher_cache == 'none':
+    return None
   kept = outputs_kept(settings, dataset, stages)
-  if settings.teacher_cache == 'none' or not kept:
+  if not kept:
     return None
   directory = directory_of(settings, context.workdir)
   if settings.teacher_cache != 'device':

@@ -1,6 +1,6 @@
 """A cached teacher teaches what a live one does, and looks at a view once."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,10 @@ _FORMS = {
   'streaming': training.streaming_epoch,
 }
 _OUTPUTS = {'logits': (_CLASSES,), 'embedding': (12,)}
+
+
+def _images(places):
+  return _SOURCE.fetch(places)['image']
 
 
 def _normalise(images):
@@ -59,13 +63,6 @@ def states(variables):
   )
 
 
-class _Counted(NamedTuple):
-  """A cached teacher and how often it was traced."""
-
-  cached: training.CachedTeacher
-  traces: list
-
-
 def _on_device(name, shape):
   del name
   return cache.DeviceStorage(
@@ -74,6 +71,7 @@ def _on_device(name, shape):
 
 
 def _cached(variables, count, make=_on_device, **changes):
+  """A cached teacher, and where each of its traces is noted."""
   traces: list[Any] = []
 
   def apply(*args, **kwargs):
@@ -90,7 +88,7 @@ def _cached(variables, count, make=_on_device, **changes):
     'devices': jax.local_devices()[:count],
     **changes,
   }
-  return _Counted(training.CachedTeacher(**arguments), traces)
+  return training.CachedTeacher(**arguments), traces
 
 
 def _train(states, variables, form, count, cached=None, epochs=range(3)):
@@ -187,11 +185,10 @@ def test_another_process_pays_nothing(variables, tmp_path, kind):
 
   cached, _ = _cached(variables, 2, make)
   indices, views = np.arange(_EXAMPLES), np.arange(_EXAMPLES) % _VIEWS.total
-  images = lambda places: _SOURCE.fetch(places)['image']  # noqa: E731
-  first = cached.outputs(indices, views, images)
+  first = cached.outputs(indices, views, _images)
   cached.flush()
   other, traces = _cached(variables, 2, make)
-  again = other.outputs(indices, views, images)
+  again = other.outputs(indices, views, _images)
   assert cached.computed == _EXAMPLES
   assert other.computed == 0
   assert not traces
@@ -223,18 +220,17 @@ def test_outputs_do_not_depend_on_what_was_missing(variables):
   """So that a run that was resumed is the same to the bit."""
   indices = np.arange(_EXAMPLES)
   views = np.arange(_EXAMPLES) % _VIEWS.total
-  images = lambda places: _SOURCE.fetch(places)['image']  # noqa: E731
   whole, _ = _cached(variables, 2)
   parts, _ = _cached(variables, 2)
   for part in (slice(30, 33), slice(0, 1), slice(20, 44)):
     chosen = indices[part]
     parts.outputs(
-      chosen, views[part], lambda places, chosen=chosen: images(chosen[places])
+      chosen, views[part], lambda places, chosen=chosen: _images(chosen[places])
     )
   jax.tree.map(
     np.testing.assert_array_equal,
-    whole.outputs(indices, views, images),
-    parts.outputs(indices, views, images),
+    whole.outputs(indices, views, _images),
+    parts.outputs(indices, views, _images),
   )
 
 
@@ -242,8 +238,7 @@ def test_a_teacher_that_answers_otherwise_is_noticed(variables):
   cached, _ = _cached(variables, 2)
   assert cached.largest_error(_SOURCE) == 0.0  # nothing is kept yet
   indices, views = np.arange(_EXAMPLES), np.arange(_EXAMPLES) % _VIEWS.total
-  images = lambda places: _SOURCE.fetch(places)['image']  # noqa: E731
-  kept = cached.outputs(indices, views, images)
+  kept = cached.outputs(indices, views, _images)
   assert cached.largest_error(_SOURCE) < 1e-6
   storages = {name: _on_device(name, shape) for name, shape in _OUTPUTS.items()}
   rows = indices * _VIEWS.total + views
