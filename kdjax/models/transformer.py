@@ -1,6 +1,7 @@
 """The layers of transformers."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import chex
@@ -40,31 +41,47 @@ class Attention(nn.Module):
   dtype: chex.ArrayDType = jnp.float32
 
   @nn.compact
-  def __call__(self, x: chex.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Maps `[batch, tokens, width]` to the same shape.
+  def __call__(
+    self, x: chex.Array, cuts: Sequence[int] = ()
+  ) -> tuple[list[jax.Array], dict[str, jax.Array]]:
+    """Maps `[batch, tokens, width]` to the same shape, in parts.
+
+    Args:
+      x: The tokens.
+      cuts: Tokens that begin a new part, see `Layer`.
 
     Returns:
-      The result, and by name what led to it: `query`, `key` and `value`, each
-      `[batch, tokens, width]` with the channels of the heads one after the
-      other, and `scores` `[batch, heads, tokens, tokens]`, queries before keys,
-      divided by the root of a head's channels and not yet normalised.
+      The parts of the result, and by name what led to it: `query`, `key` and
+      `value`, each `[batch, tokens, width]` with the channels of the heads one
+      after the other, and `scores` `[batch, heads, tokens, tokens]`, queries
+      before keys, divided by the root of a head's channels and not yet
+      normalised.
     """
     width = x.shape[-1]
-    inner = {
-      name: _dense(width, self.dtype, name)(x)
-      for name in ('query', 'key', 'value')
+    dense = {
+      name: _dense(width, self.dtype, name)
+      for name in ('query', 'key', 'value', 'out')
     }
-    query, key, value = (
-      a.reshape(*a.shape[:-1], self.heads, width // self.heads).swapaxes(1, 2)
-      for a in inner.values()
-    )
-    scores = jnp.einsum(
-      'bhqd,bhkd->bhqk', query, key, preferred_element_type=jnp.float32
-    ) / math.sqrt(width // self.heads)
-    weights = nn.softmax(scores).astype(self.dtype)
-    mixed = jnp.einsum('bhqk,bhkd->bhqd', weights, value)
-    mixed = mixed.swapaxes(1, 2).reshape(x.shape)
-    return _dense(width, self.dtype, 'out')(mixed), {**inner, 'scores': scores}
+    inner = {name: dense[name](x) for name in ('key', 'value')}
+    key, value = (_by_head(a, self.heads) for a in inner.values())
+    queries, scores, parts = [], [], []
+    for part in jnp.split(x, cuts, axis=1):
+      query = dense['query'](part)
+      score = jnp.einsum(
+        'bhqd,bhkd->bhqk',
+        _by_head(query, self.heads),
+        key,
+        preferred_element_type=jnp.float32,
+      ) / math.sqrt(width // self.heads)
+      weights = nn.softmax(score).astype(self.dtype)
+      mixed = jnp.einsum('bhqk,bhkd->bhqd', weights, value)
+      mixed = mixed.swapaxes(1, 2).reshape(part.shape)
+      queries.append(query)
+      scores.append(score)
+      parts.append(dense['out'](mixed))
+    inner['query'] = jnp.concatenate(queries, axis=1)
+    inner['scores'] = jnp.concatenate(scores, axis=2)
+    return parts, inner
 
 
 class Layer(nn.Module):
@@ -84,18 +101,33 @@ class Layer(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: chex.Array, train: bool = False
-  ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Maps `[batch, tokens, width]` to the same shape, see `Attention`."""
+    self, x: chex.Array, train: bool = False, cuts: Sequence[int] = ()
+  ) -> tuple[list[jax.Array], dict[str, jax.Array]]:
+    """Maps `[batch, tokens, width]` to the same shape, in parts.
+
+    Args:
+      x: The tokens.
+      train: Whether to drop values.
+      cuts: Tokens that begin a new part. All tokens see all others, but after
+        its queries each part is a computation of its own, which the compiler
+        leaves out, with its gradient, where nothing needs it.
+
+    Returns:
+      The parts, and what `Attention` returns of its inside.
+    """
     width = x.shape[-1]
     drop = nn.Dropout(self.dropout, deterministic=not train, name='dropout')
     attention = Attention(self.heads, self.dtype, name='attention')
-    y, inner = attention(Norm(self.dtype, name='norm1')(x))
-    x = x + drop(y)
-    y = Norm(self.dtype, name='norm2')(x)
-    y = _dense(self.mlp_ratio * width, self.dtype, 'hidden')(y)
-    y = drop(gelu(y))
-    return x + drop(_dense(width, self.dtype, 'out')(y)), inner
+    norm = Norm(self.dtype, name='norm2')
+    hidden = _dense(self.mlp_ratio * width, self.dtype, 'hidden')
+    out = _dense(width, self.dtype, 'out')
+    attended, inner = attention(Norm(self.dtype, name='norm1')(x), cuts)
+    parts = []
+    for part, y in zip(jnp.split(x, cuts, axis=1), attended, strict=True):
+      part = part + drop(y)
+      y = drop(gelu(hidden(norm(part))))
+      parts.append(part + drop(out(y)))
+    return parts, inner
 
 
 def gelu(x: chex.Array) -> jax.Array:
@@ -110,6 +142,11 @@ def gelu(x: chex.Array) -> jax.Array:
   """
   wide = x.astype(jnp.float32)
   return (0.5 * wide * (1 + jax.lax.erf(wide / math.sqrt(2)))).astype(x.dtype)
+
+
+def _by_head(x: chex.Array, heads: int) -> jax.Array:
+  """Maps `[batch, tokens, width]` to `[batch, heads, tokens, channels]`."""
+  return x.reshape(*x.shape[:-1], heads, -1).swapaxes(1, 2)
 
 
 def _dense(width: int, dtype: chex.ArrayDType, name: str) -> nn.Dense:

@@ -23,7 +23,9 @@ class ViT(nn.Module):
   `ceil(2 depth / 3)` and `depth`; `embedding` `[batch, width]`, the class token
   after the last norm. Layers are modules named `layerN`. Blocks and stages are
   sums without an activation, so there is no preactivation. What the last layer
-  returns for the patches, `stage3`, does not reach the logits.
+  returns for the patches, `stage3`, does not reach the logits; it is worked out
+  only where it is read, so modules of that layer have two outputs, of the class
+  token and of the patches: `layerN/hidden/0` and `layerN/hidden/1`.
 
   GELU is exact, as in the paper and PyTorch; the authors' code approximates it.
 
@@ -86,13 +88,17 @@ class ViT(nn.Module):
       layer = Layer(
         self.heads, self.mlp_ratio, self.dropout, self.dtype, name=f'layer{i}'
       )
-      x, inner = layer(x, train)
-      self.sow('intermediates', f'block{i}', x[:, 1:])
+      # Only the class token answers: what the last layer makes of the patches
+      # is a part of its own, which the compiler drops where no tap is read.
+      parts, inner = layer(x, train, [1] if i == self.depth else [])
+      x = parts[0]
+      patches = parts[-1] if i == self.depth else x[:, 1:]
+      self.sow('intermediates', f'block{i}', patches)
       for name, value in inner.items():
         self.sow('intermediates', f'block{i}/{name}', value)
       for stage, end in enumerate(ends, start=1):
         if i == end:
-          self.sow('intermediates', f'stage{stage}', x[:, 1:].reshape(shape))
+          self.sow('intermediates', f'stage{stage}', patches.reshape(shape))
     x = Norm(self.dtype, name='norm')(x)[:, 0]
     self.sow('intermediates', 'embedding', x)
     logits = nn.Dense(self.classes, dtype=self.dtype, name='head')(x)
