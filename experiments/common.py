@@ -1,5 +1,6 @@
 """What the binaries share: flags from settings, one-line errors, exit codes."""
 
+import contextlib
 import dataclasses
 import datetime
 import pathlib
@@ -9,6 +10,7 @@ import typing
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import jax
 from absl import app, flags, logging
 
 from kdjax import cache, checkpoint, data, recipes, reports, training
@@ -40,6 +42,12 @@ _WORKDIR_HELP = (
   'a new directory in runs/.'
 )
 
+_DEVICES_HELP = (
+  'How many devices share the batch. Default: all that there are. A CPU is one '
+  'device unless more are asked for; with one for every core, networks but the '
+  'smallest train faster.'
+)
+
 # Asked for something that cannot be done.
 _BAD_REQUEST = 2
 _ERRORS = (
@@ -62,13 +70,14 @@ _DEFINE: dict[Any, Callable[..., Any]] = {
 
 
 def define_flags(only: Collection[str] | None = None) -> None:
-  """Defines --workdir, --resume and a flag for every field of Settings.
+  """Defines --workdir, --resume, --devices and a flag per field of Settings.
 
   Args:
     only: The fields that get a flag; all by default.
   """
   flags.DEFINE_string('workdir', None, _WORKDIR_HELP)
   flags.DEFINE_boolean('resume', False, 'Continue the run in --workdir.')
+  flags.DEFINE_integer('devices', None, _DEVICES_HELP, lower_bound=1)
   hints = typing.get_type_hints(recipes.Settings)
   for field in dataclasses.fields(recipes.Settings):
     if only is not None and field.name not in only:
@@ -86,6 +95,32 @@ def settings_from_flags() -> recipes.Settings:
     name: FLAGS[name].value for name in names if name in FLAGS
   }
   return recipes.Settings(**values)
+
+
+def split_cpu() -> int | None:
+  """Makes the CPU as many devices as --devices says, and returns that.
+
+  Has no effect on GPU and TPU, nor once a backend has started.
+  """
+  count = FLAGS.devices
+  if count:
+    # It complains where a backend has started: callers see the devices then.
+    with contextlib.suppress(RuntimeError):
+      jax.config.update('jax_num_cpu_devices', count)
+  return count
+
+
+def use_devices() -> None:
+  """Checks that there are as many devices as --devices says.
+
+  Raises:
+    SettingsError: if there are not.
+  """
+  count, there = split_cpu(), jax.local_devices()
+  if count and count != len(there):
+    raise recipes.SettingsError(
+      'devices', count, f'must be {len(there)}, all {there[0].platform} devices'
+    )
 
 
 def claim_workdir(program: str, settings: recipes.Settings) -> pathlib.Path:

@@ -9,8 +9,6 @@ Takes the flags of `distill` and trains, reads and writes nothing of a run.
 
 from collections.abc import Sequence
 
-import jax
-from absl import flags
 from rich import box, console, table
 
 from experiments import common
@@ -18,14 +16,6 @@ from kdjax import recipes
 from kdjax.recipes import compiled
 
 common.define_flags()
-
-_DEVICES = flags.DEFINE_integer(
-  'devices',
-  None,
-  'How many devices share the batch; any number of simulated ones on CPU. '
-  'Default: all local devices.',
-  lower_bound=1,
-)
 
 _CAPTION = (
   'Per device. Teacher: its forward pass. Student: the step of one, from '
@@ -38,10 +28,7 @@ def main(argv: Sequence[str]) -> None:
   """Compiles what the flags describe and prints its costs."""
   del argv
   settings = common.settings_from_flags()
-  if _DEVICES.value:
-    # Before the backend starts, or it has no effect; none on GPU and TPU.
-    jax.config.update('jax_num_cpu_devices', _DEVICES.value)
-  costs = recipes.step_costs(settings, _DEVICES.value)
+  costs = recipes.step_costs(settings, common.split_cpu())
   output = console.Console()
   output.print(_title(costs.settings, costs.devices))
   output.print(_table(costs))

@@ -19,6 +19,7 @@ def main(argv: Sequence[str]) -> None:
   del argv
   start = time.perf_counter()
   settings = common.settings_from_flags()
+  common.use_devices()
   experiment = recipes.prepare(settings)
   workdir = common.claim_workdir('distill', settings)
   with training.StopSignal() as stop, reports.Recorder(workdir) as recorder:

@@ -19,6 +19,7 @@ def main(argv: Sequence[str]) -> None:
   del argv
   start = time.perf_counter()
   settings = common.settings_from_flags()
+  common.use_devices()
   experiment = recipes.prepare_teacher(settings)
   workdir = common.claim_workdir('train_teacher', settings)
   with training.StopSignal() as stop, reports.Recorder(workdir) as recorder:

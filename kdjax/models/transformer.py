@@ -67,12 +67,14 @@ class Attention(nn.Module):
     queries, scores, parts = [], [], []
     for part in jnp.split(x, cuts, axis=1):
       query = dense['query'](part)
+      # Before the product there are fewer numbers to scale than after it.
+      scaled = query / math.sqrt(width // self.heads)
       score = jnp.einsum(
         'bhqd,bhkd->bhqk',
-        _by_head(query, self.heads),
+        _by_head(scaled, self.heads),
         key,
         preferred_element_type=jnp.float32,
-      ) / math.sqrt(width // self.heads)
+      )
       weights = nn.softmax(score).astype(self.dtype)
       mixed = jnp.einsum('bhqk,bhkd->bhqd', weights, value)
       mixed = mixed.swapaxes(1, 2).reshape(part.shape)
@@ -155,12 +157,12 @@ def _dense(width: int, dtype: chex.ArrayDType, name: str) -> nn.Dense:
     dtype=dtype,
     # Drawn as in the authors' code.
     kernel_init=nn.initializers.xavier_uniform(),
-    dot_general=_matrix_product,
+    dot_general=matrix_product,
     name=name,
   )
 
 
-def _matrix_product(x: jax.Array, kernel: jax.Array, *_: Any, **kw: Any):
+def matrix_product(x: jax.Array, kernel: jax.Array, *_: Any, **kw: Any):
   """`x @ kernel` of two matrices: on CPU faster than with further axes."""
   y = jnp.matmul(x.reshape(-1, x.shape[-1]), kernel, **kw)
   return y.reshape(*x.shape[:-1], kernel.shape[-1])

@@ -7,7 +7,37 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kdjax.models.transformer import Layer, Norm
+from kdjax.models.transformer import Layer, Norm, matrix_product
+
+
+class Patches(nn.Module):
+  """A convolution over patches that do not overlap, as a matrix product.
+
+  Attributes:
+    width: Number of output channels.
+    patch: Side of a patch in pixels.
+    dtype: Of the computation; parameters are float32.
+  """
+
+  width: int
+  patch: int
+  dtype: chex.ArrayDType = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: chex.Array) -> jax.Array:
+    """Maps `[batch, h, w, channels]` to `[batch, rows, columns, width]`."""
+    batch, height, width, channels = x.shape
+    side = self.patch
+    shape = side, side, channels, self.width
+    kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
+    bias = self.param('bias', nn.initializers.zeros, (self.width,))
+    rows, columns = height // side, width // side
+    x = x.astype(self.dtype).reshape(batch, rows, side, columns, side, channels)
+    x = x.swapaxes(2, 3).reshape(batch, rows, columns, -1)
+    kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
+    return matrix_product(x, kernel.reshape(-1, self.width)) + bias.reshape(
+      1, 1, 1, -1
+    )
 
 
 class ViT(nn.Module):
@@ -112,14 +142,7 @@ class ViT(nn.Module):
       raise ValueError(
         f'patch must divide the image, {height}x{width}, got {patch}.'
       )
-    return nn.Conv(
-      self.width,
-      (patch, patch),
-      strides=patch,
-      padding='VALID',
-      dtype=self.dtype,
-      name='patches',
-    )(x)
+    return Patches(self.width, patch, self.dtype, name='patches')(x)
 
   def _add_class_and_positions(self, x: chex.Array) -> jax.Array:
     """Maps `[batch, T, width]` to `[batch, 1 + T, width]`."""

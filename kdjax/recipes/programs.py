@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import optax
 
 from kdjax import data, training
 from kdjax.models import Model, ModelVariables
+from kdjax.recipes import reads
 from kdjax.recipes.run import Context, Run
 from kdjax.recipes.settings import Settings
 
@@ -76,12 +78,21 @@ def over_students(stacked: ModelVariables) -> Callable:
   A vmapped convolution with one kernel per student is a grouped convolution,
   which has no fast kernel.
   """
-  return training.unrolled if _convolutional(stacked) else training.vmapped
+  return training.unrolled if _kernels(stacked) else training.vmapped
 
 
-def _convolutional(stacked: ModelVariables) -> bool:
-  """Whether there are kernels `[students, height, width, in, out]`."""
-  return any(leaf.ndim == 5 for leaf in jax.tree.leaves(stacked))
+def _kernels(stacked: ModelVariables) -> list[jax.Array]:
+  """The convolutions' kernels, `[students, height, width, in, out]`."""
+  return [leaf for leaf in jax.tree.leaves(stacked) if leaf.ndim == 5]
+
+
+def _slow_in_loops(stacked: ModelVariables) -> bool:
+  """Whether XLA:CPU takes far longer for a step inside a loop.
+
+  The gradients of convolutions do. The one of a vision transformer, of patches
+  that do not overlap, does not: its step is faster inside.
+  """
+  return jax.default_backend() == 'cpu' and len(_kernels(stacked)) > 1
 
 
 def normalise(dataset: data.Dataset, images: jax.Array) -> jax.Array:
@@ -106,20 +117,23 @@ def epoch_program(
   """The run's epoch: as one program where that is fast, or streamed."""
   settings, dataset = context.settings, context.dataset
   views = views_of(settings)
+  more: dict[str, Any] = {}
+  if streams(settings, dataset, run.source):
+    make = training.streaming_epoch
+  elif _slow_in_loops(stacked):
+    make = training.stepped_epoch
+  else:
+    make = training.resident_epoch
+    more['ahead'] = _ahead(settings, dataset, run)
+  apart = run.cached or more.get('ahead')
   train_step = training.make_train_step(
     run.model,
     run.loss,
     optimizer,
-    teacher=None if run.cached else run.teacher,
+    teacher=None if apart else run.teacher,
     axis_name=training.AXIS,
     over_students=over_students(stacked),
   )
-  if streams(settings, dataset, run.source):
-    make = training.streaming_epoch
-  elif jax.default_backend() == 'cpu' and _convolutional(stacked):
-    make = training.stepped_epoch
-  else:
-    make = training.resident_epoch
   return make(
     train_step,
     None if run.cached else run.teacher_variables,
@@ -128,7 +142,19 @@ def epoch_program(
     key=run.key,
     batch_size=settings.batch_size,
     cached=run.cached,
+    **more,
   )
+
+
+def _ahead(
+  settings: Settings, dataset: data.Dataset, run: Run
+) -> training.Ahead | None:
+  """The teacher of a run, if it is to answer several batches in one pass."""
+  if run.teacher is None or run.cached or settings.teacher_batches == 1:
+    return None
+  image = image_batch(dataset, settings.batch_size)
+  read = reads.of_teacher([run.loss], run.model, run.teacher, image)
+  return training.Ahead(run.teacher, tuple(read), settings.teacher_batches)
 
 
 def evaluation(

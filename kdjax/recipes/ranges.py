@@ -14,6 +14,7 @@ CACHES = ('none', 'device', 'memory_map', 'array_store')
 AUGMENTATIONS = ('none', 'shift', 'pad_crop_flip')
 
 _POSITIVE = ('temperature', 'learning_rate')
+_AT_LEAST_ONE = ('batch_size', 'seeds', 'top_k', 'teacher_batches')
 _NOT_NEGATIVE = (
   'hint_weight',
   'distance_weight',
@@ -52,7 +53,7 @@ def check_ranges(settings: 'Settings') -> None:
     (_POSITIVE, lambda x: 0 < x < finite, 'must be above 0 and finite'),
     (('alpha',), lambda x: 0 <= x <= 1, 'must be within 0 and 1'),
     (_NOT_NEGATIVE, lambda x: 0 <= x < finite, 'must be 0 or more, finite'),
-    (('batch_size', 'seeds', 'top_k'), lambda x: x >= 1, 'must be 1 or more'),
+    (_AT_LEAST_ONE, lambda x: x >= 1, 'must be 1 or more'),
     (('transfer_examples',), lambda x: x >= -1, 'must be -1 or more'),
     (
       ('seed', 'data_seed'),

@@ -1,11 +1,13 @@
 """Which outputs a loss reads, found by tracing it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from kdjax.models import Model
 from kdjax.training import parallel
 from kdjax.transforms import LossTransform
 
@@ -41,6 +43,41 @@ def read_by(
     for values, read in zip(given, names, strict=True)
   )
   return student, teacher, batch
+
+
+def of_teacher(
+  losses: Iterable[LossTransform],
+  student: Model,
+  teacher: Model,
+  image: jax.ShapeDtypeStruct,
+) -> dict[str, jax.ShapeDtypeStruct]:
+  """Shapes of the teacher's outputs that any of the losses reads.
+
+  Args:
+    losses: Of the stages of a method, or of one.
+    student: Gives the other outputs.
+    teacher: The teacher.
+    image: Shape of a batch of images.
+  """
+
+  def outputs(model):
+    variables = jax.eval_shape(model.init, jax.random.key(0), image)
+    return jax.eval_shape(model.apply, variables, image)[0]
+
+  both = outputs(student), outputs(teacher)
+  numbers = jax.ShapeDtypeStruct(image.shape[:1], jnp.int32)
+  weight = jax.ShapeDtypeStruct(image.shape[:1], jnp.float32)
+  batch = {'label': numbers, 'index': numbers, 'weight': weight, 'image': image}
+  given = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), (*both, batch)
+  )
+  read: dict[str, jax.ShapeDtypeStruct] = {}
+  for loss in losses:
+    init = functools.partial(loss.init, jax.random.key(0))
+    owned = jax.eval_shape(init, *both)
+    found = read_by(loss, owned, given, jax.local_devices()[:1])
+    read |= {name: both[1][name] for name in found[1]}
+  return read
 
 
 class _Noted(Mapping):

@@ -79,6 +79,11 @@ class Settings:
   top_k: int = _field(
     5, "How many of the teacher's classes kd_top_k takes; the rest are one."
   )
+  teacher_batches: int = _field(
+    2,
+    'How many batches the teacher answers in one pass, ahead of the students, '
+    'where an epoch is one program; 1 or more.',
+  )
   teacher_cache: str = _field(
     'none',
     f"Where the teacher's outputs are kept, each computed once for every view "

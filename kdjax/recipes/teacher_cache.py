@@ -105,28 +105,12 @@ def outputs_kept(
   settings: Settings, dataset: data.Dataset, stages: Sequence[Stage]
 ) -> Shapes:
   """Shapes of the teacher's outputs that any of the stages reads."""
-  image = programs.image_batch(dataset, settings.batch_size)
-
-  def outputs(model):
-    variables = jax.eval_shape(model.init, jax.random.key(0), image)
-    return jax.eval_shape(model.apply, variables, image)[0]
-
-  student = outputs(networks.distilled_model(settings, dataset))
-  teacher = outputs(networks.teaching_model(settings, dataset))
-  numbers = jax.ShapeDtypeStruct((settings.batch_size,), jnp.int32)
-  weight = jax.ShapeDtypeStruct((settings.batch_size,), jnp.float32)
-  batch = {'label': numbers, 'index': numbers, 'weight': weight, 'image': image}
-  given = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype),
-    (student, teacher, batch),
+  return reads.of_teacher(
+    (stage.loss for stage in stages),
+    networks.distilled_model(settings, dataset),
+    networks.teaching_model(settings, dataset),
+    programs.image_batch(dataset, settings.batch_size),
   )
-  kept: Shapes = {}
-  for stage in stages:
-    init = functools.partial(stage.loss.init, jax.random.key(0))
-    owned = jax.eval_shape(init, student, teacher)
-    read = reads.read_by(stage.loss, owned, given, jax.local_devices()[:1])
-    kept |= {name: teacher[name] for name in read[1]}
-  return kept
 
 
 def _storage(

@@ -1,5 +1,6 @@
 """States, pure train steps, and the programs that run them over devices."""
 
+from kdjax.training.ahead import Ahead
 from kdjax.training.cached_teacher import CachedTeacher
 from kdjax.training.epoch_parts import Epoch
 from kdjax.training.epochs import resident_epoch, stepped_epoch
@@ -22,6 +23,7 @@ from kdjax.training.students import unrolled, vmapped
 
 __all__ = [
   'AXIS',
+  'Ahead',
   'CachedTeacher',
   'DivergenceError',
   'Epoch',

@@ -14,6 +14,7 @@ import numpy as np
 
 from kdjax import data
 from kdjax.training import parallel
+from kdjax.training.ahead import Ahead, scan_ahead
 from kdjax.training.cached_teacher import CachedTeacher
 from kdjax.training.epoch_parts import (
   Epoch,
@@ -26,18 +27,14 @@ from kdjax.training.epoch_parts import (
 from kdjax.training.state import TrainState
 
 
-def _resident_step(
-  train_step: Callable, prepare: Prepare, local: int
-) -> Callable:
-  """A step whose batch is picked from examples that lie on the device.
+def _resident_batch(prepare: Prepare, local: int) -> Callable:
+  """Picks the batch of a step from examples that lie on the device.
 
   `order` is what `data.epoch_order` returns, `outputs` what `cached_outputs`
   does; `device` is the device's number and `local` its share of the batch.
   """
 
-  def one_step(
-    states, teacher, examples, order, outputs, augment_key, step, device
-  ):
+  def batch_of(examples, order, outputs, augment_key, device, step):
     indices, weight = order
     places = device * local + jnp.arange(local)
     index = indices[step, places]
@@ -46,10 +43,9 @@ def _resident_step(
     if outputs:
       batch['teacher'] = jax.tree.map(lambda x: x[step, places], outputs)
     step_key = jax.random.fold_in(augment_key, step)
-    batch = prepared(prepare, step_key, places, batch)
-    return train_step(states, teacher, batch)
+    return prepared(prepare, step_key, places, batch)
 
-  return one_step
+  return batch_of
 
 
 def resident_epoch(
@@ -62,6 +58,7 @@ def resident_epoch(
   batch_size: int,
   devices: Sequence[jax.Device] | None = None,
   cached: CachedTeacher | None = None,
+  ahead: Ahead | None = None,
 ) -> Epoch:
   """An epoch as one program, with the data set resident on the devices.
 
@@ -78,6 +75,8 @@ def resident_epoch(
     cached: Gives the teacher's outputs for the epoch before it begins, in
       `batch['teacher']`; `train_step` and `teacher_variables` are without a
       teacher then.
+    ahead: The teacher whose outputs come in `batch['teacher']`, computed for
+      several batches at a time; `train_step` is without a teacher then.
 
   Returns:
     `run(states, epoch) -> (states, metrics)`; donates the states; metrics have
@@ -88,19 +87,24 @@ def resident_epoch(
   """
   parallel.check_batch_size(batch_size, devices)
   local = batch_size // parallel.device_count(devices)
-  resident_step = _resident_step(train_step, prepare, local)
+  resident_batch = _resident_batch(prepare, local)
 
   def epoch_on_device(states, shared, device):
     teacher, examples, key, epoch, outputs = shared
     order_key, augment_key = epoch_keys(key, epoch)
     order = data.epoch_order(order_key, examples['label'].shape[0], batch_size)
+    steps = order[0].shape[0]
 
-    def one_step(states, step):
-      return resident_step(
-        states, teacher, examples, order, outputs, augment_key, step, device
-      )
+    def batch_of(step):
+      return resident_batch(examples, order, outputs, augment_key, device, step)
 
-    return jax.lax.scan(one_step, states, jnp.arange(order[0].shape[0]))
+    if ahead is not None:
+      return scan_ahead(train_step, ahead, teacher, batch_of, states, steps)
+    return jax.lax.scan(
+      lambda states, step: train_step(states, teacher, batch_of(step)),
+      states,
+      jnp.arange(steps),
+    )
 
   program = parallel.spread(epoch_on_device, devices, donate=True)
   fixed = parallel.replicate((teacher_variables, source.arrays(), key), devices)
@@ -127,17 +131,19 @@ def stepped_epoch(
 ) -> Epoch:
   """`resident_epoch` with the loop over steps on the host.
 
-  Same arguments and result. For convolutional networks on CPU: inside a loop
-  XLA:CPU gives up the fast kernels for the gradients of convolutions
-  (https://github.com/jax-ml/jax/issues/12868); a ResNet-20's step took 18
-  times longer there.
+  Same arguments, but `ahead`, and result. For convolutional networks on CPU:
+  inside a loop XLA:CPU gives up the fast kernels for the gradients of
+  convolutions (https://github.com/jax-ml/jax/issues/12868); a ResNet-20's step
+  took 18 times longer there.
   """
   parallel.check_batch_size(batch_size, devices)
   local = batch_size // parallel.device_count(devices)
-  resident_step = _resident_step(train_step, prepare, local)
+  resident_batch = _resident_batch(prepare, local)
 
   def step_on_device(states, shared, device):
-    return resident_step(states, *shared, device)
+    teacher, examples, order, outputs, augment_key, step = shared
+    batch = resident_batch(examples, order, outputs, augment_key, device, step)
+    return train_step(states, teacher, batch)
 
   program = parallel.spread(step_on_device, devices, donate=True)
   fixed = parallel.replicate((teacher_variables, source.arrays()), devices)

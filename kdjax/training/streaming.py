@@ -33,8 +33,8 @@ def streaming_epoch(
 ) -> Epoch:
   """An epoch step by step, for data that does not fit on the devices.
 
-  Same arguments and result as `resident_epoch`; threads read ahead of the
-  steps, and the host waits for nothing but a batch.
+  Same arguments, but `ahead`, and result as `resident_epoch`; threads read what
+  comes next, and the host waits for nothing but a batch.
   """
   parallel.check_batch_size(batch_size, devices)
 

@@ -46,6 +46,8 @@ def attempt(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
     (['--alpha=1.5'], ['--alpha=1.5:', 'within 0 and 1']),
     (['--batch_size=60'], ['--batch_size=60:', 'multiple of the 8 devices']),
     (['--transfer_examples=1201'], ['--transfer_examples=1201:', '1200']),
+    (['--devices=3'], ['--devices=3:', 'must be 8', 'cpu']),
+    (['--devices=0'], ['--devices=0', 'positive']),
     (['--seeds=0'], ['--seeds=0:', '1 or more']),
     (['--epochs=one'], ['--epochs=one']),
     (['--nosuchflag=1'], ['nosuchflag']),

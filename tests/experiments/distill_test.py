@@ -193,3 +193,20 @@ def test_train_teacher_then_reuse_it(tmp_path):
   assert summary['teacher']['accuracy'] == pytest.approx(accuracy['accuracy'])
   assert summary['scratch'] is None
   assert summary['gain'] is None
+
+
+def test_a_cpu_of_two_devices_gives_the_same_numbers(tmp_path):
+  lines = {}
+  for devices in (1, 2):
+    workdir = tmp_path / str(devices)
+    flags = (f'--devices={devices}', f'--workdir={workdir}', '--seeds=1')
+    budget = ('--epochs=2', '--teacher_epochs=1', '--noscratch')
+    result = run('distill', *flags, *budget)
+    assert result.returncode == 0, result.stderr
+    summary = json.loads((workdir / 'summary.json').read_text())
+    assert summary['devices'] == devices
+    text = (workdir / 'metrics.jsonl').read_text()
+    lines[devices] = [json.loads(line) for line in text.splitlines()]
+  for one, two in zip(lines[1], lines[2], strict=True):
+    assert one.pop('run') == two.pop('run')
+    assert two == pytest.approx(one, rel=1e-4)

@@ -42,6 +42,7 @@ from kdjax import recipes
     ('method', '', 'must be one of'),
     ('method', 'kd,kd', 'twice'),
     ('top_k', 0, '1 or more'),
+    ('teacher_batches', 0, '1 or more'),
     ('teacher_cache', 'disk', 'memory_map, array_store'),
     ('teacher_cache_precision', 'float16', 'bfloat16'),
     ('teacher_cache_precision', 'bfloat16', 'needs teacher_cache=device'),
