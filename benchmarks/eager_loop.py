@@ -2,81 +2,60 @@
 
 python -m benchmarks.eager_loop
 
-Soft targets and labels, SGD with momentum and weight decay, batches that lie in
-memory, float32. Both loops run the teacher once per batch for all students. A
-count of parameters that differs stops the benchmark. Needs the extra
-`benchmarks` (PyTorch, on CPU).
+Soft targets and labels, SGD with momentum and weight decay, data that lies in
+memory, float32. Ours are epochs as the recipes run them, shuffled, on a CPU of
+one device and of as many as it has cores (`--devices` of the binaries); theirs
+takes the examples in order. Both run the teacher once per batch for all
+students. A count of parameters that differs stops the benchmark. Needs the
+extra `benchmarks` (PyTorch, on CPU).
 """
 
+import os
 from collections.abc import Callable, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from benchmarks import one_program, side_by_side
+from benchmarks import epoch_jobs, one_program, side_by_side
+from kdjax import transforms
 
-_REPEATS = flags.DEFINE_integer('loops', 3, 'Runs of each.', lower_bound=1)
+_REPEATS = flags.DEFINE_integer('loops', 5, 'Runs of each.', lower_bound=1)
 _JOBS = flags.DEFINE_list(
   'jobs', 'mlp:5,mlp:1,vit:1,resnet:1', 'PAIR:SEEDS, see one_program.'
 )
-_STEPS = {'mlp': 100, 'vit': 10, 'resnet': 3}
-_BATCH = 64
+_STEPS = {'mlp': 100, 'vit': 10, 'resnet': 4}
 
 
-def ours(pair: str, seeds: int, steps: int) -> tuple[Callable, int]:
-  """The loop as recipes run it, and the parameters of a student.
-
-  One program of all steps, or, for the convolutions of residual networks on
-  CPU, one program per step.
-  """
-  names = 'one' if seeds == 1 else 'vmapped' if pair == 'mlp' else 'unrolled'
-  step, arguments = one_program.programs(pair, _BATCH, seeds)[names]
-  states, variables, batch = arguments
-  size = sum(x.size for x in jax.tree.leaves(states.model.params)) // seeds
-  if pair == 'resnet':
-    compiled = jax.jit(step).lower(*arguments).compile()
-
-    def run():
-      now = states
-      for _ in range(steps):
-        now, _ = compiled(now, variables, batch)
-      return jax.block_until_ready(now)
-
-    return run, size
-  batches = jax.tree.map(lambda x: jnp.stack([x] * steps), batch)
-
-  def epoch(states, variables, batches):
-    return jax.lax.scan(
-      lambda now, batch: step(now, variables, batch), states, batches
-    )
-
-  compiled = jax.jit(epoch).lower(states, variables, batches).compile()
-  return lambda: jax.block_until_ready(
-    compiled(states, variables, batches)
-  ), size
+def job(pair: str, seeds: int) -> epoch_jobs.Job:
+  """Labels and soft targets."""
+  loss = transforms.weighted_sum(
+    labels=(0.1, transforms.labels()),
+    soft=(0.9, transforms.soft_targets(temperature=4.0)),
+  )
+  return epoch_jobs.job(pair, loss, epoch_jobs.BATCH * _STEPS[pair], seeds)
 
 
-def theirs(pair: str, seeds: int, steps: int) -> tuple[Callable, int]:
+def theirs(job: epoch_jobs.Job, seeds: int) -> tuple[Callable[[], None], int]:
   """The PyTorch loop, and the parameters of a student."""
   import torch
   from torch.nn import functional
 
   from benchmarks.pytorch import networks, response
 
-  batch = one_program.batch(_BATCH, one_program.NETWORKS[pair][2])
-  image = torch.tensor(np.asarray(batch['image'])).permute(0, 3, 1, 2)
-  label = torch.tensor(np.asarray(batch['label'])).long()
-  teacher = networks.pair(pair)[0].eval()
-  students = [networks.pair(pair)[1].train() for _ in range(seeds)]
+  examples = job.source.arrays()
+  images = torch.tensor(np.asarray(job.normalise(examples['image'])))
+  images = images.permute(0, 3, 1, 2).split(epoch_jobs.BATCH)
+  labels = torch.tensor(examples['label']).long().split(epoch_jobs.BATCH)
+  teacher = networks.pair(job.pair)[0].eval()
+  students = [networks.pair(job.pair)[1].train() for _ in range(seeds)]
   optimizers = [
     torch.optim.SGD(x.parameters(), 0.05, momentum=0.9, weight_decay=5e-4)
     for x in students
   ]
 
   def run():
-    for _ in range(steps):
+    for image, label in zip(images, labels, strict=True):
       with torch.no_grad():
         targets = teacher(image)
       for student, optimizer in zip(students, optimizers, strict=True):
@@ -90,33 +69,39 @@ def theirs(pair: str, seeds: int, steps: int) -> tuple[Callable, int]:
   return run, sum(x.numel() for x in students[0].parameters())
 
 
+def row(pair: str, seeds: int, counts: Sequence[int]) -> list[str]:
+  """Rates of a job and their ratios to PyTorch's."""
+  ours = job(pair, seeds)
+  loop, size = theirs(ours, seeds)
+  own = sum(x.size for x in jax.tree.leaves(ours.states.model.params)) // seeds
+  if own != size:
+    raise ValueError(f'{pair}: students of {own} and {size} parameters')
+  timed = {'PyTorch': loop}
+  for count in counts:
+    devices = jax.local_devices()[:count]
+    timed[str(count)] = epoch_jobs.epoch(ours, devices=devices)
+  found = side_by_side.medians(timed, _REPEATS.value)
+  eager, *rates = (_STEPS[pair] / seconds for seconds in found.values())
+  names = ' to '.join(one_program.NETWORKS[pair][:2])
+  own_rates = [f'{rate:.1f} ({rate / eager:.2f})' for rate in rates]
+  return [names, str(seeds), f'{eager:.1f}', *own_rates]
+
+
 def main(argv: Sequence[str]) -> None:
   """Prints the table."""
   del argv
   torch_version = side_by_side.torch_version()
+  cores = os.cpu_count() or 1
+  jax.config.update('jax_num_cpu_devices', cores)
+  counts = sorted({1, cores})
   rows = []
-  for job in _JOBS.value:
-    pair, seeds = job.split(':')
-    steps = _STEPS[pair]
-    loops, sizes = {}, set()
-    for name, make in (('ours', ours), ('theirs', theirs)):
-      loops[name], size = make(pair, int(seeds), steps)
-      sizes.add(size)
-    if len(sizes) > 1:
-      raise ValueError(f'{pair}: students of {sizes} parameters')
-    found = side_by_side.medians(loops, _REPEATS.value)
-    rates = [steps / found[name] for name in ('theirs', 'ours')]
-    rows.append(
-      [
-        ' to '.join(one_program.NETWORKS[pair][:2]),
-        seeds,
-        *(f'{rate:.1f}' for rate in rates),
-        f'{rates[1] / rates[0]:.2f}',
-      ]
-    )
+  for name in _JOBS.value:
+    pair, seeds = name.split(':')
+    rows.append(row(pair, int(seeds), counts))
   print(side_by_side.environment(torch=torch_version))
-  print(f'batch {_BATCH}, steps a second')
-  header = ['pair', 'seeds', 'PyTorch eager', 'kdjax', 'ratio']
+  print(f'batch {epoch_jobs.BATCH}, steps a second (times PyTorch)')
+  header = ['pair', 'seeds', 'PyTorch eager']
+  header += [f'kdjax, {count} device(s)' for count in counts]
   print(side_by_side.markdown(header, rows))
 
 
