@@ -43,12 +43,13 @@ _LISTS = {
     'batches': 'Images a step.',
     'seeds': 'Students that share a teacher.',
     'precisions': 'Of float32, bfloat16.',
+    'teacher_batches': "Batches that kdjax's teacher answers in one pass.",
     'torch': 'Of eager, compile, reduce-overhead.',
     'sizes': 'Examples of the angle loss.',
     'chunks': 'Tokens at a time, of the vocabulary loss.',
   }.items()
 }
-_INTEGERS = ('batches', 'seeds', 'sizes', 'chunks')
+_INTEGERS = ('batches', 'seeds', 'teacher_batches', 'sizes', 'chunks')
 _OVER = flags.DEFINE_enum(
   'over_students', 'both', ['unrolled', 'vmapped', 'both'], 'Several seeds.'
 )
@@ -85,6 +86,9 @@ def settings() -> Settings:
   for batch in given.get('batches', ()):
     if not 1 <= batch <= base.examples:
       raise ValueError(f'batches must be 1 to {base.examples}, got {batch}.')
+  for ahead in given.get('teacher_batches', ()):
+    if ahead < 1:
+      raise ValueError(f'teacher_batches must be positive, got {ahead}.')
   return base._replace(**given, deadline=deadline)
 
 

@@ -58,6 +58,7 @@ def test_it_runs_on_a_bare_machine(tmp_path):
     ('vocabulary', 'kdjax, chunks of 8'),
     ('vocabulary', 'kdjax, whole logits'),
     ('ResNet-8', 'kdjax'),
+    ('ResNet-8', 'kdjax, teacher 2 batches'),
   ]
   assert not any(row['note'] for row in ours)
   assert all(row['milliseconds'] > 0 < row['of_limit'] for row in ours)

@@ -77,17 +77,23 @@ def _measure(
 def _ours_by_name(
   settings: Settings, case: Case, examples: dict[str, np.ndarray]
 ) -> dict[str, Callable[[], timing.Form]]:
-  """Forms of kdjax: one for a single student, else one for each way."""
-  if case.seeds == 1:
-    return {'kdjax': functools.partial(ours, case, examples, None)}
-  return {
-    f'kdjax {over}': functools.partial(ours, case, examples, _OVER[over])
-    for over in settings.over_students
-  }
+  """Forms of kdjax: ways to run several students, and a teacher ahead."""
+  overs = settings.over_students if case.seeds > 1 else ('',)
+  forms: dict[str, Callable[[], timing.Form]] = {}
+  for over, batches in itertools.product(overs, settings.teacher_batches):
+    name = f'kdjax {over}'.rstrip()
+    name += f', teacher {batches} batches' if batches > 1 else ''
+    forms[name] = functools.partial(
+      ours, case, examples, _OVER.get(over), batches
+    )
+  return forms
 
 
 def ours(
-  case: Case, examples: dict[str, np.ndarray], over: Callable | None
+  case: Case,
+  examples: dict[str, np.ndarray],
+  over: Callable | None,
+  teacher_batches: int = 1,
 ) -> timing.Form:
   """An epoch as one program: order, augmentation, teacher and students."""
   teacher, student = (
@@ -100,11 +106,14 @@ def ours(
   if over is None:
     states = jax.tree.map(lambda x: x[0], states)
   devices = jax.local_devices()[:1]
+  ahead = None
+  if teacher_batches > 1:
+    ahead = training.Ahead(teacher, ('logits',), teacher_batches)
   run = training.resident_epoch(
     training.make_train_step(
       student,
       *_objective(),
-      teacher=teacher,
+      teacher=None if ahead else teacher,
       axis_name=training.AXIS,
       over_students=over,
     ),
@@ -114,6 +123,7 @@ def ours(
     key=jax.random.key(1),
     batch_size=case.batch,
     devices=devices,
+    ahead=ahead,
   )
   steps = -(-len(examples['label']) // case.batch)
   return _epoch(run, training.replicate(states, devices), steps)

@@ -15,6 +15,7 @@ class Settings(NamedTuple):
     seeds: Students that share a teacher.
     precisions: Of `float32` and `bfloat16`.
     over_students: Of `unrolled` and `vmapped`, for more than one seed.
+    teacher_batches: How many batches kdjax's teacher answers in one pass.
     torch: Of `eager`, `compile` and `reduce-overhead`.
     examples: Images of an epoch, which is one program in kdjax.
     sizes: Examples of the angle loss.
@@ -34,6 +35,7 @@ class Settings(NamedTuple):
   seeds: tuple[int, ...] = (1, 5)
   precisions: tuple[str, ...] = ('float32', 'bfloat16')
   over_students: tuple[str, ...] = ('unrolled', 'vmapped')
+  teacher_batches: tuple[int, ...] = (1, 8)
   torch: tuple[str, ...] = ('eager', 'compile', 'reduce-overhead')
   examples: int = 12288
   sizes: tuple[int, ...] = (256, 1024, 4096)
@@ -57,6 +59,7 @@ SMOKE = Settings(
   pairs=((8, 8),),
   batches=(4,),
   seeds=(1, 2),
+  teacher_batches=(1, 2),
   examples=8,
   sizes=(16, 32),
   dim=16,
