@@ -4,12 +4,13 @@ python -m benchmarks.eager_loop
 
 Soft targets and labels, SGD with momentum and weight decay, data that lies in
 memory, float32. Ours are epochs as the recipes run them, shuffled, on a CPU of
-one device and of as many as it has cores (`--devices` of the binaries); theirs
-takes the examples in order. Both run the teacher once per batch for all
-students. A count of parameters that differs stops the benchmark. Needs the
+one device and of one per core (`--devices` of the binaries); theirs
+takes the examples in order. In both the teacher looks at every batch once, for
+all students. A count of parameters that differs stops the benchmark. Needs the
 extra `benchmarks` (PyTorch, on CPU).
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 
@@ -91,9 +92,10 @@ def main(argv: Sequence[str]) -> None:
   """Prints the table."""
   del argv
   torch_version = side_by_side.torch_version()
-  cores = os.cpu_count() or 1
-  jax.config.update('jax_num_cpu_devices', cores)
-  counts = sorted({1, cores})
+  # As many as cores, or as divide the batch.
+  most = math.gcd(epoch_jobs.BATCH, os.cpu_count() or 1)
+  jax.config.update('jax_num_cpu_devices', most)
+  counts = sorted({1, most})
   rows = []
   for name in _JOBS.value:
     pair, seeds = name.split(':')

@@ -45,7 +45,7 @@ _WORKDIR_HELP = (
 _DEVICES_HELP = (
   'How many devices share the batch. Default: all that there are. A CPU is one '
   'device unless more are asked for; with one for every core, networks but the '
-  'smallest train faster.'
+  'smallest train faster. Batch norm is per device unless --sync_batch_norm.'
 )
 
 # Asked for something that cannot be done.
@@ -127,15 +127,23 @@ def claim_workdir(program: str, settings: recipes.Settings) -> pathlib.Path:
   """The run's own directory, from --workdir and --resume."""
   if FLAGS.resume and not FLAGS.workdir:
     raise reports.WorkdirError('resume=True: needs --workdir')
-  asked = {
+  workdir = FLAGS.workdir or _new_workdir(program, settings)
+  return reports.claim(
+    workdir,
+    {'program': program, **_deciding(settings)},
+    resume=FLAGS.resume,
+    # Of runs from before there was such a setting.
+    defaults=_deciding(recipes.Settings()),
+  )
+
+
+def _deciding(settings: recipes.Settings) -> dict[str, Any]:
+  """The settings that must be the same when a run goes on."""
+  return {
     name: value
     for name, value in dataclasses.asdict(settings).items()
     if name not in _WHEREABOUTS
   }
-  workdir = FLAGS.workdir or _new_workdir(program, settings)
-  return reports.claim(
-    workdir, {'program': program, **asked}, resume=FLAGS.resume
-  )
 
 
 def _new_workdir(program: str, settings: recipes.Settings) -> pathlib.Path:

@@ -20,7 +20,8 @@ common.define_flags()
 _CAPTION = (
   'Per device. Teacher: its forward pass. Student: the step of one, from '
   'labels. Loss: of one student, with gradients. One program: the whole step '
-  'of all students, the teacher live. XLA counts the body of a loop once.'
+  'of all students, the teacher live and asked once a batch. XLA counts the '
+  'body of a loop once.'
 )
 
 

@@ -67,14 +67,12 @@ class Attention(nn.Module):
     queries, scores, parts = [], [], []
     for part in jnp.split(x, cuts, axis=1):
       query = dense['query'](part)
-      # Before the product there are fewer numbers to scale than after it.
-      scaled = query / math.sqrt(width // self.heads)
       score = jnp.einsum(
         'bhqd,bhkd->bhqk',
-        _by_head(scaled, self.heads),
+        _by_head(query, self.heads),
         key,
         preferred_element_type=jnp.float32,
-      )
+      ) / math.sqrt(width // self.heads)
       weights = nn.softmax(score).astype(self.dtype)
       mixed = jnp.einsum('bhqk,bhkd->bhqd', weights, value)
       mixed = mixed.swapaxes(1, 2).reshape(part.shape)
@@ -162,7 +160,21 @@ def _dense(width: int, dtype: chex.ArrayDType, name: str) -> nn.Dense:
   )
 
 
-def matrix_product(x: jax.Array, kernel: jax.Array, *_: Any, **kw: Any):
-  """`x @ kernel` of two matrices: on CPU faster than with further axes."""
-  y = jnp.matmul(x.reshape(-1, x.shape[-1]), kernel, **kw)
+def matrix_product(
+  x: chex.Array, kernel: chex.Array, *_: Any, **kwargs: Any
+) -> jax.Array:
+  """`x @ kernel` as a product of two matrices, on CPU faster than of more axes.
+
+  Takes the place of `jax.lax.dot_general` in `nn.Dense`.
+
+  Args:
+    x: Shape `[..., in]`.
+    kernel: Shape `[in, out]`.
+    *_: Dimension numbers, which always are those of a dense layer.
+    **kwargs: As of `jnp.matmul`.
+
+  Returns:
+    Shape `[..., out]`.
+  """
+  y = jnp.matmul(x.reshape(-1, x.shape[-1]), kernel, **kwargs)
   return y.reshape(*x.shape[:-1], kernel.shape[-1])

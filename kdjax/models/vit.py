@@ -55,7 +55,8 @@ class ViT(nn.Module):
   sums without an activation, so there is no preactivation. What the last layer
   returns for the patches, `stage3`, does not reach the logits; it is worked out
   only where it is read, so modules of that layer have two outputs, of the class
-  token and of the patches: `layerN/hidden/0` and `layerN/hidden/1`.
+  token and of the patches: `layerN/hidden/0` and `layerN/hidden/1`,
+  `layerN/dropout/0..2` and `/3..5`. Of `norm` there is the class token's alone.
 
   GELU is exact, as in the paper and PyTorch; the authors' code approximates it.
 

@@ -81,7 +81,7 @@ class Run:
     epoch_offset: Epochs before this stage, so that stages continue one order.
     teacher: The teacher, or None.
     teacher_variables: Its variables.
-    cached: Its outputs, in place of running it in every step, or None.
+    cached: Its outputs, in place of running it in every epoch, or None.
     start: Stacked variables to start from, or None for fresh ones.
     freeze_unreached: Leave alone the parameters that the loss does not reach.
     classifier_of: The teacher whose classifier it answers with, or None.

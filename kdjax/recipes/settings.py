@@ -87,7 +87,7 @@ class Settings:
   teacher_cache: str = _field(
     'none',
     f"Where the teacher's outputs are kept, each computed once for every view "
-    f'of an example: one of {", ".join(CACHES)}. none runs it in every step.',
+    f'of an example: one of {", ".join(CACHES)}. none runs it in every epoch.',
   )
   teacher_cache_dir: str | None = _field(
     None,

@@ -45,7 +45,7 @@ def train(context: Context, run: Run) -> Trained:
   if done:
     states = checkpoint.restore(directory, states)
   states = training.replicate(states)
-  run_epoch = programs.epoch_program(context, run, optimizer, states.model)
+  run_epoch = programs.epoch_program(context, run, optimizer, states)
   evaluate = programs.evaluation(
     context.settings, context.dataset, run.model, states.model
   )

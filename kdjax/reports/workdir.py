@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import types
+from collections.abc import Mapping
 from typing import Any
 
 from kdjax.reports.recorder import write_atomically
@@ -14,7 +16,11 @@ class WorkdirError(ValueError):
 
 
 def claim(
-  workdir: str | pathlib.Path, settings: dict[str, Any], *, resume: bool
+  workdir: str | pathlib.Path,
+  settings: dict[str, Any],
+  *,
+  resume: bool,
+  defaults: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> pathlib.Path:
   """Makes the directory, or takes it up again; writes over nothing.
 
@@ -22,6 +28,7 @@ def claim(
     workdir: The directory.
     settings: What decides the result, as JSON; kept in `settings.json`.
     resume: Whether an experiment of the same settings may be continued.
+    defaults: What settings were that it was begun without.
 
   Returns:
     The directory.
@@ -35,7 +42,7 @@ def claim(
   if workdir.exists() and not workdir.is_dir():
     raise WorkdirError(f'workdir={workdir}: must be a directory')
   if path.exists():
-    _check_same(workdir, _read(path), settings)
+    _check_same(workdir, {**defaults, **_read(path)}, settings)
     if not resume:
       raise WorkdirError(
         f'workdir={workdir}: holds a run of these settings; continue it with '

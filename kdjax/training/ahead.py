@@ -13,6 +13,9 @@ import jax.numpy as jnp
 
 from kdjax.models import Model
 
+# Steps of an epoch's last window that there are not, as a share of all steps.
+_LARGEST_WASTE = 0.05
+
 
 class Ahead(NamedTuple):
   """A teacher that answers several batches in one pass.
@@ -20,7 +23,9 @@ class Ahead(NamedTuple):
   Attributes:
     teacher: Runs in inference mode, where it answers each example for itself.
     names: Which of its outputs are kept for the steps.
-    batches: How many are answered in one pass.
+    batches: How many are answered in one pass; at least 1. Fewer where an
+      epoch's steps would otherwise have to be filled up by more than a
+      twentieth.
   """
 
   teacher: Model
@@ -49,13 +54,13 @@ def scan_ahead(
   Returns:
     The states after the last step, and metrics `[steps, ...]`.
   """
-  window = min(ahead.batches, steps)
+  window = _window(ahead.batches, steps)
 
   def one_step(states, given):
     step, batch = given
     new, metrics = train_step(states, None, batch)
     if steps % window:
-      # The last window is filled up with steps that change nothing.
+      # The last window is filled up with steps that are computed in vain.
       new = jax.tree.map(
         lambda x, y: jnp.where(step < steps, x, y), new, states
       )
@@ -78,6 +83,16 @@ def scan_ahead(
   )
 
 
+def _window(batches: int, steps: int) -> int:
+  """The most batches in a pass for which few steps are computed in vain."""
+  fitting = (
+    window
+    for window in range(min(batches, steps), 0, -1)
+    if -steps % window <= _LARGEST_WASTE * steps
+  )
+  return next(fitting)
+
+
 def _answers(
   ahead: Ahead, variables: Any, images: chex.Array
 ) -> dict[str, jax.Array]:
@@ -86,6 +101,11 @@ def _answers(
   outputs, _ = ahead.teacher.apply(
     variables, images.reshape(-1, *images.shape[2:])
   )
+  unknown = sorted(set(ahead.names) - set(outputs))
+  if unknown:
+    raise ValueError(
+      f'names must be outputs of the teacher, {sorted(outputs)}, got {unknown}.'
+    )
   return {
     name: outputs[name].reshape(*leading, *outputs[name].shape[1:])
     for name in ahead.names

@@ -83,9 +83,15 @@ def resident_epoch(
     a leading axis of steps and are still on the device.
 
   Raises:
-    ValueError: if the devices do not divide the batch.
+    ValueError: if the devices do not divide the batch, or the teacher is both
+      cached and ahead, or ahead by less than one batch.
   """
   parallel.check_batch_size(batch_size, devices)
+  if ahead is not None and (cached is not None or ahead.batches < 1):
+    raise ValueError(
+      'ahead must be of one batch or more, without cached, got '
+      f'batches={ahead.batches}, cached={cached}.'
+    )
   local = batch_size // parallel.device_count(devices)
   resident_batch = _resident_batch(prepare, local)
 

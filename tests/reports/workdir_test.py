@@ -90,3 +90,13 @@ def test_a_file_is_no_directory(tmp_path):
 def test_settings_cut_short_are_one_line(tmp_path):
   (tmp_path / 'settings.json').write_text('{"epochs": 3')
   _refused('settings.json', tmp_path)
+
+
+def test_a_setting_that_there_was_not_had_its_default(tmp_path):
+  _claim(tmp_path)
+  wider = {**_SETTINGS, 'new': 2}
+  with pytest.raises(reports.WorkdirError, match='new=None, not 2'):
+    reports.claim(tmp_path, wider, resume=True)
+  with pytest.raises(reports.WorkdirError, match='new=1, not 2'):
+    reports.claim(tmp_path, wider, resume=True, defaults={'new': 1})
+  reports.claim(tmp_path, wider, resume=True, defaults={'new': 2, 'epochs': 9})

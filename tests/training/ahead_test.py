@@ -2,12 +2,14 @@
 
 import epoch_cases as cases
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from kdjax import models, training
+from kdjax.training import ahead as ahead_module
 
-_STEPS = 3  # of an epoch: windows of 2 leave one over, of 8 do not fill
+_STEPS = 3  # of an epoch: two windows of 2 are one step too many
 
 
 class _Counted(cases.Setup):
@@ -39,8 +41,9 @@ def live(setup):
   [(2, 1, 32), (2, 8, 4), (3, 2, 24), (8, 1, 48)],
 )
 def test_results_are_those_of_a_live_teacher(
-  setup, live, batches, devices, shown
+  setup, live, batches, devices, shown, monkeypatch
 ):
+  monkeypatch.setattr(ahead_module, '_LARGEST_WASTE', 0.5)
   ahead = setup.ahead(batches)
   result = cases.two_epochs(setup, 'resident', devices, ahead=ahead)
   assert setup.passes == [shown]  # traced once, with as many images
@@ -52,6 +55,76 @@ def test_results_are_those_of_a_live_teacher(
   states = training.replicate(setup.states, jax.local_devices()[:devices])
   with jax.transfer_guard('disallow'):
     jax.block_until_ready(result.run(states, 0))
+
+
+@pytest.mark.parametrize(
+  ('batches', 'steps', 'window'),
+  [
+    (2, 4, 2),
+    (2, 3, 1),
+    (2, 39, 2),
+    (8, 9, 3),
+    (8, 20, 7),
+    (8, 3, 3),
+    (3, 1, 1),
+  ],
+)
+def test_few_steps_are_computed_in_vain(batches, steps, window):
+  shown, computed = [], []
+
+  def apply(variables, images, **kwargs):
+    shown.append(images.shape[0])
+    return {'logits': images}, {}
+
+  def step(states, teacher_variables, batch):
+    jax.debug.callback(lambda: computed.append(1))
+    return states + 1, batch['teacher']['logits']
+
+  teacher = models.Model(None, apply)
+  states, metrics = jax.jit(
+    lambda states: ahead_module.scan_ahead(
+      step,
+      training.Ahead(teacher, ('logits',), batches),
+      None,
+      lambda number: {'image': jnp.full(1, number)},
+      states,
+      steps,
+    )
+  )(jnp.zeros((), jnp.int32))
+  assert shown == [window]
+  assert states == steps
+  assert metrics.ravel().tolist() == list(range(steps))
+  jax.effects_barrier()
+  assert steps <= len(computed) <= max(steps, 1.05 * steps)
+  assert len(computed) % window == 0
+
+
+@pytest.mark.parametrize(
+  ('ahead', 'cached', 'message'),
+  [
+    (('logits', 0), None, 'of one batch or more.*batches=0'),
+    (('logits', 2), object(), 'without cached'),
+  ],
+)
+def test_what_cannot_be_meant(setup, ahead, cached, message):
+  names, batches = ahead
+  with pytest.raises(ValueError, match=message):
+    training.resident_epoch(
+      setup.step(live=False),
+      setup.variables,
+      cases.source(),
+      cases.prepare,
+      key=jax.random.key(0),
+      batch_size=cases.BATCH,
+      cached=cached,
+      ahead=training.Ahead(setup.teacher, (names,), batches),
+    )
+
+
+def test_outputs_that_there_are_not(setup):
+  ahead = training.Ahead(setup.teacher, ('logits', 'nosuch'), 2)
+  with pytest.raises(ValueError, match=r"'logits'.*got \['nosuch'\]"):
+    cases.two_epochs(setup, 'resident', 1, ahead=ahead)
 
 
 @pytest.mark.parametrize('batches', [1, 2, 4])
