@@ -9,6 +9,7 @@ import os
 import sys
 from unittest import mock
 
+import compiling
 import pytest
 
 from kdjax.recipes import methods
@@ -31,14 +32,11 @@ _LEARNING = {
 # One device, as a newcomer has it. Compiling takes most of the time, and half
 # of that is spent on making fast what runs for a second; convolutions alone
 # are so slow without that that it pays.
-_LITTLE_OPTIMISED = ' '.join(
-  [
-    '--xla_backend_optimization_level=0',
-    '--xla_cpu_use_fusion_emitters=false',
-    '--xla_cpu_parallel_codegen_split_count=1',
-  ]
-)
-_XLA_FLAGS = {'mlp': _LITTLE_OPTIMISED, 'cnn': '', 'vit': _LITTLE_OPTIMISED}
+_XLA_FLAGS = {
+  'mlp': compiling.LITTLE_OPTIMISED,
+  'cnn': '',
+  'vit': compiling.LITTLE_OPTIMISED,
+}
 _EXAMPLES = {'mlp': 0, 'cnn': 240, 'vit': 240}  # 0 for all
 _TWO_EPOCHS = ('--epochs=2',)
 _FLAGS = {
