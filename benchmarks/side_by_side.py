@@ -10,6 +10,9 @@ from typing import Any
 
 import jax
 
+# Seconds between the turns of two functions.
+_PAUSE = 0.01
+
 
 def medians(
   functions: Mapping[str, Callable[[], object]], repeats: int
@@ -17,8 +20,8 @@ def medians(
   """Seconds that each function takes, the median of several runs.
 
   The functions take turns, so that what slows the machine down for a while
-  slows all of them. Each must return only when its work is done; a first call
-  of each is not counted.
+  slows all of them. Each must return only when its work is done; the first call
+  of a turn is not counted.
   """
   for function in functions.values():
     function()
@@ -33,6 +36,9 @@ def turns(
 ) -> dict[str, list[float]]:
   """Seconds of single calls, the functions taking turns.
 
+  A turn is a pause and, where there are several functions, two calls of which
+  the second counts.
+
   Args:
     functions: Name to function; returns when its work is done.
     least: Calls of each.
@@ -44,6 +50,10 @@ def turns(
     rounds < least or time.perf_counter() - begun < seconds * len(functions)
   ):
     for name, function in functions.items():
+      if len(functions) > 1:
+        # Threads of the library before may wait for more work, busily.
+        time.sleep(_PAUSE)
+        function()
       start = time.perf_counter()
       function()
       taken[name].append(time.perf_counter() - start)

@@ -19,7 +19,7 @@ def linear_cka(
   `|Y^T X|_F**2 / (|X^T X|_F |Y^T Y|_F)` for centred features `X` and `Y`. It
   is computed so, or from the Gram matrices, to which it is equal, whichever
   are smaller: time `O(N D^2)` or `O(N^2 D)`, memory `O(min(D^2, N^2) + N D)`.
-  Couples the examples of the batch.
+  Differentiable in reverse mode only. Couples the examples of the batch.
 
   This is the estimator of the paper, which is biased: with fewer examples than
   features it nears 1 for unrelated representations. Compare its values only
@@ -172,11 +172,28 @@ def _linear_terms(
     k_x, k_y = numerics.gram(x), numerics.gram(y)
     return jnp.sum(k_x * k_y), _norm(k_x), _norm(k_y)
   cross = jnp.matmul(x.T, y, precision=jax.lax.Precision.HIGHEST)
-  return (
-    jnp.sum(jnp.square(cross)),
-    _norm(numerics.gram(x.T)),
-    _norm(numerics.gram(y.T)),
-  )
+  return jnp.sum(jnp.square(cross)), _norm(_products(x)), _norm(_products(y))
+
+
+@jax.custom_vjp
+def _products(x: chex.Array) -> jax.Array:
+  """`x^T x`, for what is as derivable by an entry as by its mirror image.
+
+  The derivative by `x` is one product of matrices then, not two of which one
+  must be transposed.
+  """
+  return jnp.matmul(x.T, x, precision=jax.lax.Precision.HIGHEST)
+
+
+def _products_forward(x):
+  return _products(x), x
+
+
+def _products_backward(x, cotangent):
+  return (2 * jnp.matmul(x, cotangent, precision=jax.lax.Precision.HIGHEST),)
+
+
+_products.defvjp(_products_forward, _products_backward)
 
 
 def _rbf_terms(

@@ -22,7 +22,8 @@ def similarity_preserving_loss(
 
   Paper and codes agree. Rows of similarities shorter than 1e-12 are left as
   they are in PyTorch's `normalize`; here every row but a zero one is
-  normalised. Time `O(N^2 D)`, memory `O(N^2 + N D)`.
+  normalised. Time `O(N^2 D)`, memory `O(N^2 + N D)`. Differentiable in reverse
+  mode only.
 
   Args:
     student: Features, shape `[batch, ...]`.
@@ -44,11 +45,65 @@ def similarity_preserving_loss(
   chex.assert_equal_shape_prefix([student, teacher], 1)
   chex.assert_type([student, teacher], float)
   valid = numerics.valid_rows(student, mask)
-  difference = _similarities(student, valid) - _similarities(teacher, valid)
-  total = jnp.sum(jnp.square(difference))
+  x, y = (rows.scaled(rows.flattened(x, valid)) for x in (student, teacher))
+  total = _squared_difference(x, y)
   return total / rows.count(valid, total.dtype) ** 2
 
 
-def _similarities(x: chex.Array, valid: chex.Array) -> jax.Array:
-  """Gram matrix with rows of length 1; zero where a row or column is."""
-  return rows.unit(numerics.gram(rows.scaled(rows.flattened(x, valid))))
+@jax.custom_vjp
+def _squared_difference(x: chex.Array, y: chex.Array) -> jax.Array:
+  """Of the row-normalised Gram matrices of two sets of rows, summed."""
+  return _squared_difference_forward(x, y)[0]
+
+
+def _squared_difference_forward(x, y):
+  grams = numerics.gram(x), numerics.gram(y)
+  inverse = tuple(map(_inverse_row_norms, grams))
+  own, other = (g * i for g, i in zip(grams, inverse, strict=True))
+  return jnp.sum(jnp.square(own - other)), (x, y, grams, inverse)
+
+
+def _squared_difference_backward(residuals, cotangent):
+  x, y, grams, inverse = residuals
+  own = _slopes(*grams, *inverse)
+  other = _slopes(*grams[::-1], *inverse[::-1])
+  return tuple(
+    jnp.matmul(cotangent * s, z, precision=jax.lax.Precision.HIGHEST)
+    for s, z in ((own, x), (other, y))
+  )
+
+
+_squared_difference.defvjp(
+  _squared_difference_forward, _squared_difference_backward
+)
+
+
+def _slopes(
+  own: chex.Array,
+  other: chex.Array,
+  own_inverse: chex.Array,
+  other_inverse: chex.Array,
+) -> jax.Array:
+  """Derivative by a Gram matrix, plus its transpose.
+
+  Gram matrices are symmetric, so the transpose is the same expression of the
+  lengths of the columns' rows: no matrix is transposed, and one product with
+  the rows takes the place of two.
+  """
+  unit = own * own_inverse
+  # Of the difference along a row, which does not change the loss.
+  along = jnp.sum((unit - other * other_inverse) * unit, axis=1, keepdims=True)
+
+  def by_row(own_inverse, other_inverse, along):
+    unit = own * own_inverse
+    return 2 * (unit - other * other_inverse - along * unit) * own_inverse
+
+  return by_row(own_inverse, other_inverse, along) + by_row(
+    own_inverse.T, other_inverse.T, along.T
+  )
+
+
+def _inverse_row_norms(x: chex.Array) -> jax.Array:
+  """One over the length of each row, `[batch, 1]`; 0 for rows of zeros."""
+  norms = rows.unit_and_norms(x)[1]
+  return numerics.safe_divide(jnp.ones_like(norms), norms)
