@@ -10,8 +10,9 @@ from typing import Any
 
 import jax
 
-# Seconds between the turns of two functions.
-_PAUSE = 0.01
+# Seconds at the start of a turn that do not count: threads of the library
+# before may still be waiting for more work, busily, and caches hold its data.
+_SETTLING = 0.03
 
 
 def medians(
@@ -20,8 +21,7 @@ def medians(
   """Seconds that each function takes, the median of several runs.
 
   The functions take turns, so that what slows the machine down for a while
-  slows all of them. Each must return only when its work is done; the first call
-  of a turn is not counted.
+  slows all of them. Each must return only when its work is done.
   """
   for function in functions.values():
     function()
@@ -36,8 +36,8 @@ def turns(
 ) -> dict[str, list[float]]:
   """Seconds of single calls, the functions taking turns.
 
-  A turn is a pause and, where there are several functions, two calls of which
-  the second counts.
+  Of a turn the last call counts; those before it, where there are several
+  functions, are for the machine to settle.
 
   Args:
     functions: Name to function; returns when its work is done.
@@ -50,10 +50,11 @@ def turns(
     rounds < least or time.perf_counter() - begun < seconds * len(functions)
   ):
     for name, function in functions.items():
-      if len(functions) > 1:
-        # Threads of the library before may wait for more work, busily.
-        time.sleep(_PAUSE)
+      settled = time.perf_counter() + _SETTLING
+      while len(functions) > 1:
         function()
+        if time.perf_counter() > settled:
+          break
       start = time.perf_counter()
       function()
       taken[name].append(time.perf_counter() - start)
