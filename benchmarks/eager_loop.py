@@ -4,9 +4,9 @@ python -m benchmarks.eager_loop
 
 Soft targets and labels, SGD with momentum and weight decay, data that lies in
 memory, float32. Ours are epochs as the recipes run them, shuffled, on a CPU of
-one device and of one per core (`--devices` of the binaries); theirs
-takes the examples in order. In both the teacher looks at every batch once, for
-all students. A count of parameters that differs stops the benchmark. Needs the
+one device and of one per core (`--devices` of the binaries); theirs takes the
+examples in order. In both the teacher looks at every batch once, for all
+students. A count of parameters that differs stops the benchmark. Needs the
 extra `benchmarks` (PyTorch, on CPU).
 """
 
