@@ -5,6 +5,7 @@ return `[batch]`; losses that couple the examples of a batch return a scalar
 and take a `mask` for padding. Needs jax, chex and optax only.
 """
 
+from kdjax.losses.contract import RefusedError
 from kdjax.losses.feature.activation_boundary import (
   activation_boundary_loss,
 )
@@ -128,11 +129,15 @@ from kdjax.losses.response.divergences import (
   generalised_jensen_shannon_loss,
   reverse_kl_loss,
 )
+from kdjax.losses.response.heads import (
+  LinearHead,
+)
 from kdjax.losses.response.label_smoothing import (
   label_smoothing_loss,
   teacher_free_loss,
 )
 from kdjax.losses.response.linear import (
+  linear_forward_kl_loss,
   linear_generalised_jensen_shannon_loss,
   linear_reverse_kl_loss,
   linear_soft_target_loss,
@@ -158,7 +163,9 @@ from kdjax.losses.response.weighted_soft_labels import (
 __all__ = [
   'ContrastMemory',
   'DecoupledParts',
+  'LinearHead',
   'NegativeTable',
+  'RefusedError',
   'activation_boundary_loss',
   'attention_distribution_loss',
   'attention_map',
@@ -191,6 +198,7 @@ __all__ = [
   'label_smoothing_loss',
   'linear_cka',
   'linear_cka_loss',
+  'linear_forward_kl_loss',
   'linear_generalised_jensen_shannon_loss',
   'linear_neuron_selectivity_loss',
   'linear_reverse_kl_loss',

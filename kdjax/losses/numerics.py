@@ -6,6 +6,8 @@ bfloat16 on TPUs, whose 8 to 11 bits do not survive the cancellation in
 `|x|^2 + |y|^2 - 2 x.y`.
 """
 
+import math
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -18,11 +20,12 @@ def at_least_float32(x: chex.Array) -> jax.Array:
 
 
 def safe_sqrt(x: chex.Array) -> jax.Array:
-  """`sqrt(x)` with value and gradient 0 where `x <= 0`."""
-  positive = x > 0
+  """`sqrt(x)` with value and gradient 0 where `x <= 0`; NaN stays NaN."""
+  # Not `x > 0`, which is false for NaN and would hide it.
+  zero = x <= 0
   # Double where: the branch not taken must have a finite derivative too, for
   # 0 * inf in the backward pass is NaN.
-  return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+  return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
 
 
 def safe_divide(numerator: chex.Array, denominator: chex.Array) -> jax.Array:
@@ -30,6 +33,11 @@ def safe_divide(numerator: chex.Array, denominator: chex.Array) -> jax.Array:
   nonzero = denominator != 0
   quotient = numerator / jnp.where(nonzero, denominator, 1)
   return jnp.where(nonzero, quotient, 0)
+
+
+def flat(x: chex.Array) -> jax.Array:
+  """Each example as a vector, `[batch, ...] -> [batch, size]`, batch 0 too."""
+  return jnp.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
 def valid_rows(x: chex.Array, mask: chex.Array | None) -> jax.Array:

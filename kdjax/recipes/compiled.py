@@ -12,7 +12,7 @@ from kdjax import training
 from kdjax.recipes import methods, networks, programs, reads
 from kdjax.recipes.run import Context, Experiment, Run
 from kdjax.training import parallel
-from kdjax.transforms import LossTransform, LossVariables
+from kdjax.transforms import LossTransform, LossVariables, on_axis
 
 Devices = Sequence[jax.Device]
 
@@ -117,7 +117,11 @@ def student_cost(
   optimizer, states = _states(experiment, run)
   state = _first(states)
   step = training.make_train_step(
-    run.model, run.loss, optimizer, axis_name=training.AXIS
+    run.model,
+    run.loss,
+    optimizer,
+    axis_name=training.AXIS,
+    measures={'accuracy': training.accuracy},
   )
   arguments = (state, (), _batch(experiment, devices))
   return _cost(step, devices, arguments, state.model.params, donate=True)
@@ -135,6 +139,7 @@ def program_cost(
     teacher=run.teacher,
     axis_name=training.AXIS,
     over_students=programs.over_students(states.model),
+    measures={'accuracy': training.accuracy},
   )
   teacher = run.teacher_variables
   arguments = (states, teacher, _batch(experiment, devices))
@@ -155,12 +160,13 @@ def loss_cost(
     _outputs(run.teacher, run.teacher_variables, image, devices),
     batch,
   )
-  # Of those it does not read the gradients are but zeros.
+  # Outputs the loss ignores would only add zero gradients.
   needed = reads.read_by(run.loss, variables, given, devices)
   step = jax.ShapeDtypeStruct((), jnp.int32)
   arguments = (variables, step, needed)
+  loss = on_axis(run.loss, training.AXIS)
   return _cost(
-    _value_and_gradients(run.loss), devices, arguments, variables.params
+    _value_and_gradients(loss), devices, arguments, variables.params
   )
 
 

@@ -135,6 +135,7 @@ def epoch_program(
     teacher=None if apart else run.teacher,
     axis_name=training.AXIS,
     over_students=over_students(states.model),
+    measures={'accuracy': training.accuracy},
   )
   return make(
     train_step,

@@ -17,7 +17,12 @@ from kdjax.training.optimizers import (
 )
 from kdjax.training.parallel import AXIS, replicate
 from kdjax.training.state import TrainState, init_state, init_students
-from kdjax.training.step import make_eval_step, make_train_step
+from kdjax.training.step import (
+  Measure,
+  accuracy,
+  make_eval_step,
+  make_train_step,
+)
 from kdjax.training.streaming import streaming_epoch
 from kdjax.training.students import unrolled, vmapped
 
@@ -29,8 +34,10 @@ __all__ = [
   'Epoch',
   'Evaluation',
   'Interrupted',
+  'Measure',
   'StopSignal',
   'TrainState',
+  'accuracy',
   'fit',
   'freeze_unreached',
   'init_state',

@@ -1,16 +1,21 @@
 """The pure train and eval steps: no devices, no loop, no I/O."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from kdjax.losses import placement
 from kdjax.losses.numerics import at_least_float32
 from kdjax.models import Model, ModelVariables
 from kdjax.training.state import TrainState, trainable
-from kdjax.transforms import LossTransform, LossVariables
+from kdjax.transforms import LossTransform, LossVariables, on_axis
+from kdjax.transforms.base import batch_mean
+
+# (outputs, batch) -> one number per example.
+Measure = Callable[[Mapping[str, jax.Array], Mapping], jax.Array]
 
 
 def make_train_step(
@@ -21,6 +26,7 @@ def make_train_step(
   teacher: Model | None = None,
   axis_name: str | None = None,
   over_students: Callable[[Callable], Callable] | None = None,
+  measures: Mapping[str, Measure] | None = None,
 ) -> Callable:
   """Builds the step that holds teacher, student and loss in one program.
 
@@ -31,21 +37,28 @@ def make_train_step(
     teacher: Runs once a batch in inference mode, on exactly the images that
       the student sees, without gradients. None for training from labels, or
       from outputs that come with the batch, in `batch['teacher']` by name.
-    axis_name: The mapped axis the batch is split over; gradients, metrics and
-      states are averaged over it. None for one device.
+    axis_name: The mapped axis the batch is split over, by `jax.pmap` or
+      `jax.shard_map`, with `check_vma` or without: `loss` becomes that of the
+      global batch (`transforms.on_axis`); gradients, metrics and states are
+      averaged over the axis. None for one device, and under `jax.jit` with
+      sharded arrays.
     over_students: None for a state of one student, `vmapped` or `unrolled`
       for stacked states, which then share one teacher pass.
+    measures: By name `(outputs, batch) -> one number per example`, of the
+      student, to be averaged; such as `accuracy`.
 
   Returns:
-    `train_step(state, teacher_variables, batch) -> (state, metrics)`. Metrics
-    are scalars (one per student if stacked): `loss`, `accuracy`,
-    `gradient_norm`, and what the loss reports.
+    `train_step(state, teacher_variables, batch) -> (state, metrics)`. `batch`
+    needs `image` and what the loss and the measures read, labels or not.
+    Metrics are scalars (one per student if stacked): `loss`, `gradient_norm`,
+    the measures, and what the loss reports.
   """
+  if axis_name is not None:
+    loss = on_axis(loss, axis_name)
+  parts = _Parts(student, loss, optimizer, axis_name, dict(measures or {}))
 
   def student_step(state, teacher_outputs, batch):
-    return _student_step(
-      student, loss, optimizer, axis_name, state, teacher_outputs, batch
-    )
+    return _student_step(parts, state, teacher_outputs, batch)
 
   step_all = over_students(student_step) if over_students else student_step
 
@@ -60,10 +73,19 @@ def make_train_step(
   return train_step
 
 
-def _student_step(
-  student, loss, optimizer, axis_name, state, teacher_outputs, batch
-):
+class _Parts(NamedTuple):
+  """What a step is made of; all static."""
+
+  student: Model
+  loss: LossTransform
+  optimizer: optax.GradientTransformation
+  axis_name: str | None
+  measures: Mapping[str, Measure]
+
+
+def _student_step(parts: _Parts, state, teacher_outputs, batch):
   """One update of one student, given the teacher's outputs."""
+  student, loss, optimizer, axis_name, measures = parts
   key = jax.random.fold_in(jax.random.key(state.seed), state.step)
   if axis_name is not None:
     # Devices hold different examples, which want different dropout masks.
@@ -81,20 +103,21 @@ def _student_step(
       batch,
       state.step,
     )
-    metrics = {
-      'loss': value,
-      'accuracy': _accuracy(outputs['logits'], batch),
-      **metrics,
+    measured = {
+      name: batch_mean(measure(outputs, batch), batch)
+      for name, measure in measures.items()
     }
+    metrics = {'loss': value, **measured, **metrics}
     return value, (model_state, loss_state, metrics)
 
   params = trainable(state.model, state.loss)
   gradients, (model_state, loss_state, metrics) = jax.grad(
     objective, has_aux=True
   )(params)
-  gradients, metrics = _mean_over(axis_name, (gradients, metrics))
-  model_state, loss_state = _mean_state(
-    axis_name, (model_state, loss_state), (state.model.state, state.loss.state)
+  axis = _Axis(axis_name, bool(placement.varying_axes(batch)))
+  gradients, metrics = axis.mean((gradients, metrics))
+  model_state, loss_state = axis.mean_state(
+    (model_state, loss_state), (state.model.state, state.loss.state)
   )
   metrics['gradient_norm'] = optax.tree.norm(gradients)
   updates, opt_state = optimizer.update(gradients, state.opt_state, params)
@@ -109,41 +132,59 @@ def _student_step(
   return state, metrics
 
 
-def _mean_over(axis_name: str | None, tree: Any) -> Any:
-  """Mean over devices; integers (counters, keys) are equal on all of them."""
-  if axis_name is None:
-    return tree
-  return jax.tree.map(
-    lambda x: (
-      jax.lax.pmean(x, axis_name) if jnp.issubdtype(x.dtype, jnp.inexact) else x
-    ),
-    tree,
-  )
+class _Axis(NamedTuple):
+  """The mapped axis of a step.
 
-
-def _mean_state(axis_name: str | None, new: Any, old: Any) -> Any:
-  """The old state and the mean over devices of its change.
-
-  The mean of equal numbers is not always that number: an all-reduce rounds. So
-  what no device changes (a frozen classifier, a memory's other rows) would
-  drift, step by step.
+  Attributes:
+    name: None for no axis.
+    tracked: Whether JAX tracks what varies over it. Gradients are summed
+      already then, and what does not vary is the same on all devices.
   """
-  if axis_name is None:
-    return new
 
-  def one(new, old):
-    if not jnp.issubdtype(new.dtype, jnp.inexact):
-      return new
-    base = jnp.where(jnp.isfinite(old), old, 0)
-    return base + jax.lax.pmean(new - base, axis_name)
+  name: str | None
+  tracked: bool
 
-  return jax.tree.map(one, new, old)
+  def mean(self, tree: Any) -> Any:
+    """Mean over devices; integers (counters, keys) are equal on all of them."""
+    return jax.tree.map(self._mean, tree)
+
+  def mean_state(self, new: Any, old: Any) -> Any:
+    """The old state and the mean over devices of its change.
+
+    The mean of equal numbers is not always that number: an all-reduce rounds.
+    So what no device changes (a frozen classifier, a memory's other rows) would
+    drift, step by step.
+    """
+
+    def one(new, old):
+      if not jnp.issubdtype(new.dtype, jnp.inexact):
+        return self._mean(new)
+      base = jnp.where(jnp.isfinite(old), old, 0)
+      return base + self._mean(new - base)
+
+    return new if self.name is None else jax.tree.map(one, new, old)
+
+  def _mean(self, x: jax.Array) -> jax.Array:
+    varies = self.name in placement.varying_axes(x)
+    if self.name is None or (self.tracked and not varies):
+      return x
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+      return jax.lax.pmean(x, self.name)
+    return jax.lax.pmax(x, self.name) if varies else x
 
 
-def _accuracy(logits: jax.Array, batch: Mapping) -> jax.Array:
-  """Fraction of the batch's real examples that are predicted right."""
-  correct = jnp.argmax(logits, axis=-1) == batch['label']
-  return jnp.mean(correct.astype(jnp.float32) * batch['weight'])
+def accuracy(outputs: Mapping[str, jax.Array], batch: Mapping) -> jax.Array:
+  """Whether each example is predicted right; a measure for `make_train_step`.
+
+  Args:
+    outputs: With `logits`, shape `[..., classes]`.
+    batch: With `label`: integers `[...]`, or shares of the classes
+      `[..., classes]`, of which the largest is the right one.
+  """
+  logits, label = outputs['logits'], batch['label']
+  if label.shape == logits.shape:
+    label = jnp.argmax(label, axis=-1)
+  return (jnp.argmax(logits, axis=-1) == label).astype(jnp.float32)
 
 
 def make_eval_step(model: Model, *, axis_name: str | None = None) -> Callable:

@@ -1,15 +1,12 @@
 """Losses bound to named outputs, with what they own; and their combinators."""
 
+from kdjax.transforms.axes import across_devices, on_axis
 from kdjax.transforms.base import (
   LossTransform,
   LossVariables,
   UnknownTapError,
-  stateless,
 )
-from kdjax.transforms.combinators import (
-  across_devices,
-  weighted_sum,
-)
+from kdjax.transforms.combinators import weighted_sum
 from kdjax.transforms.congruence import (
   correlation_congruence,
   kernel_correlation_congruence,
@@ -41,6 +38,7 @@ from kdjax.transforms.feature import (
   variational_information,
   vitkd,
 )
+from kdjax.transforms.numbers import Learned, learned
 from kdjax.transforms.relation import (
   instance_relation_graph,
   linear_cka,
@@ -67,8 +65,10 @@ from kdjax.transforms.response import (
   top_k_soft_targets,
   weighted_soft_labels,
 )
+from kdjax.transforms.stateless import stateless
 
 __all__ = [
+  'Learned',
   'LossTransform',
   'LossVariables',
   'UnknownTapError',
@@ -95,11 +95,13 @@ __all__ = [
   'kernel_correlation_congruence',
   'label_smoothing',
   'labels',
+  'learned',
   'linear_cka',
   'linear_neuron_selectivity',
   'masked_generative',
   'neuron_selectivity',
   'normalised_soft_targets',
+  'on_axis',
   'overhaul',
   'overhaul_margins',
   'pearson_feature',

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+from kdjax.losses import placement
 
 Outputs = Mapping[str, jax.Array]
 
@@ -15,7 +18,7 @@ class LossVariables(NamedTuple):
 
   Attributes:
     params: Trained with the student by one optimizer: regressors, connectors,
-      variances. `{}` where there are none.
+      variances, learned temperatures. `{}` where there are none.
     state: Carried from step to step and not trained: memories, batch
       statistics. `{}` where there is none.
   """
@@ -35,6 +38,9 @@ class LossTransform(NamedTuple):
       metrics)`: a scalar to minimise, the new state and a dict of
       scalars to watch. `batch` maps `label`, `index` and `weight`, each
       `[batch]`, to what the step was given; `step` is an int32 scalar.
+    on_axis: `axis_name -> LossTransform`: the loss of the global batch, where
+      the batch is split over a mapped axis; see `transforms.on_axis`. None
+      stands for gathering all that `apply` reads, which is always right.
 
   `batch['weight']` is each example's share of the batch: mean 1 over the
   global batch, 0 for padding. A batch without it counts every example alike.
@@ -42,36 +48,21 @@ class LossTransform(NamedTuple):
 
   init: Callable[..., LossVariables]
   apply: Callable[..., tuple[jax.Array, Any, dict[str, jax.Array]]]
+  on_axis: Callable[[str], 'LossTransform'] | None = None
 
 
-def stateless(
-  apply: Callable[[Outputs, Outputs, Mapping], jax.Array],
-  *,
-  student: tuple[str, ...] = (),
-  teacher: tuple[str, ...] = (),
-) -> LossTransform:
-  """A transform without parameters or state.
+def on_any_mesh(apply: Callable) -> Callable:
+  """`apply` of a transform, also for arrays on a mesh with explicit axes."""
 
-  Args:
-    apply: `(student, teacher, batch) -> scalar`.
-    student: Names that the student's outputs must have; checked by `init`.
-    teacher: Likewise for the teacher's outputs.
-  """
+  def placed(variables, student, teacher, batch, step):
+    return placement.with_arrays(
+      lambda arguments: apply(*arguments),
+      (variables, student, teacher, batch, step),
+      lambda _: PartitionSpec(),
+      aligned=False,
+    )
 
-  def init(key, student_outputs, teacher_outputs):
-    del key
-    for name in student:
-      check_name(name, student_outputs, 'student')
-    for name in teacher:
-      check_name(name, teacher_outputs, 'teacher')
-    return LossVariables()
-
-  def apply_stateless(variables, student_outputs, teacher_outputs, batch, step):
-    del step
-    value = apply(student_outputs, teacher_outputs, batch)
-    return value, variables.state, {}
-
-  return LossTransform(init, apply_stateless)
+  return placed
 
 
 class UnknownTapError(ValueError):
@@ -90,13 +81,12 @@ def check_name(name: str, outputs: Outputs, network: str) -> None:
     raise UnknownTapError(name, network, tuple(sorted(outputs)))
 
 
-def check_positive(name: str, value: float) -> None:
-  """Raises ValueError unless a hyperparameter is above zero."""
-  if not value > 0:
-    raise ValueError(f'{name} must be positive, got {value}.')
-
-
-def batch_mean(losses: chex.Array, batch: Mapping) -> jax.Array:
+def batch_mean(
+  losses: chex.Array,
+  batch: Mapping,
+  valid: chex.Array | None = None,
+  axis_name: str | None = None,
+) -> jax.Array:
   """Mean of per-example losses over the real examples of the batch.
 
   On one of several devices this is the device's share, whose mean over the
@@ -105,14 +95,29 @@ def batch_mean(losses: chex.Array, batch: Mapping) -> jax.Array:
   Args:
     losses: Shape `[batch, ...]`; further axes are averaged over.
     batch: With or without `weight`, shape `[batch]`.
+    valid: Booleans of the shape of `losses`: the mean is over these positions
+      of the global batch. None for all.
+    axis_name: Mapped axis that the positions are counted over; None for a
+      whole batch.
   """
-  losses = losses.reshape(losses.shape[0], -1).mean(axis=-1)
   weight = batch.get('weight')
-  if weight is None:
-    return jnp.mean(losses)
-  # Not a bare product: padding may hold NaN, and 0 * NaN is NaN.
-  share = jnp.where(weight > 0, losses * weight.astype(losses.dtype), 0)
-  return jnp.mean(share)
+  if valid is None:
+    losses = losses.reshape(losses.shape[0], -1).mean(axis=-1)
+    if weight is None:
+      return jnp.mean(losses)
+    # Not a bare product: padding may hold NaN, and 0 * NaN is NaN.
+    share = jnp.where(weight > 0, losses * weight.astype(losses.dtype), 0)
+    return jnp.mean(share)
+  shares = valid.astype(losses.dtype)
+  if weight is not None:
+    weight = weight.astype(losses.dtype)
+    shares *= weight.reshape(-1, *(1,) * (losses.ndim - 1))
+  total = jnp.sum(jnp.where(shares > 0, losses * shares, 0))
+  count = jnp.sum(shares)
+  if axis_name is not None:
+    # The device's share: times their number, for the mean over the devices.
+    count = jax.lax.pmean(count, axis_name)
+  return total / jnp.where(count > 0, count, 1)
 
 
 def check_same_classes(student: Outputs, teacher: Outputs) -> None:

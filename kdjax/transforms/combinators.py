@@ -1,18 +1,16 @@
 """Functions from loss transforms to a loss transform."""
 
-from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from kdjax.transforms import base
-
-Weight = float | Callable[[jax.Array], jax.Array]
+from kdjax.transforms import axes, base, numbers
+from kdjax.transforms.numbers import Number
 
 
 def weighted_sum(
-  **terms: tuple[Weight, base.LossTransform],
+  **terms: tuple[Number, base.LossTransform],
 ) -> base.LossTransform:
   """The sum of named terms, each times its weight.
 
@@ -25,8 +23,9 @@ def weighted_sum(
   ```
 
   Args:
-    **terms: `name=(weight, transform)`. A weight is a number or an optax
-      schedule of the step, which receives the step as a float32 scalar.
+    **terms: `name=(weight, transform)`. A weight is a number of Python, NumPy
+      or JAX, an optax schedule of the step, which receives the step as a
+      float32 scalar, or `learned`.
 
   Returns:
     A transform whose params, state and keys are held per name, and whose
@@ -42,84 +41,43 @@ def weighted_sum(
 
   def init(key, student, teacher):
     keys = jax.random.split(key, len(terms))
-    parts = {
-      name: term.init(part_key, student, teacher)
-      for part_key, (name, (_, term)) in zip(keys, terms.items(), strict=True)
-    }
-    return base.LossVariables(
-      {name: part.params for name, part in parts.items()},
-      {name: part.state for name, part in parts.items()},
-    )
+    params, state = {}, {}
+    for part_key, (name, (weight, term)) in zip(
+      keys, terms.items(), strict=True
+    ):
+      own = term.init(part_key, student, teacher)
+      params[name] = numbers.with_param(weight, own.params)
+      state[name] = own.state
+    return base.LossVariables(params, state)
 
-  def apply(variables, student, teacher, batch, step):
-    weighted, state, metrics = [], {}, {}
-    for name, (weight, term) in terms.items():
-      own = base.LossVariables(variables.params[name], variables.state[name])
-      value, state[name], inner = term.apply(own, student, teacher, batch, step)
-      # optax's schedules mix the count with floats, which strict promotion
-      # refuses for an integer.
-      factor = weight(step.astype(jnp.float32)) if callable(weight) else weight
-      weighted.append(jnp.asarray(factor, value.dtype) * value)
-      metrics[name] = value
-      metrics |= {f'{name}/{k}': metric for k, metric in inner.items()}
-    return sum(weighted[1:], weighted[0]), state, metrics
+  def build(place):
+    def apply(variables, student, teacher, batch, step):
+      weighted, state, metrics = [], {}, {}
+      for name, (weight, term) in terms.items():
+        factor, params = numbers.resolved(weight, variables.params[name], step)
+        own = base.LossVariables(params, variables.state[name])
+        value, state[name], inner = place(term).apply(
+          own, student, teacher, batch, jnp.asarray(step)
+        )
+        weighted.append(jnp.asarray(factor, value.dtype) * value)
+        metrics[name] = value
+        metrics |= {f'{name}/{k}': metric for k, metric in inner.items()}
+      return sum(weighted[1:], weighted[0]), state, metrics
 
-  return base.LossTransform(init, apply)
+    return apply
+
+  def on_axis(axis_name):
+    apply = build(lambda term: axes.on_axis(term, axis_name))
+    return axes.on_this_axis(init, apply, axis_name)
+
+  return base.LossTransform(init, build(lambda term: term), on_axis)
 
 
 def _check_term(name: str, term: Any) -> None:
   match term:
-    case (weight, base.LossTransform()) if callable(weight) or isinstance(
-      weight, int | float
-    ):
+    case (weight, base.LossTransform()) if numbers.is_number(weight):
       return
   raise ValueError(
-    f'weighted_sum takes {name}=(weight, LossTransform) with a number or a '
-    f'schedule as weight, got {term!r}.'
+    f'weighted_sum takes {name}=(weight, LossTransform) with one number, a '
+    f'schedule or a learned number as weight, got {term!r}.'
   )
-
-
-def across_devices(
-  term: base.LossTransform, axis_name: str = 'batch'
-) -> base.LossTransform:
-  """Makes a loss that couples examples see the global batch.
-
-  Every device gathers the outputs that the term reads, and computes the loss
-  of the global batch: the same value on each. The gradient of that value with
-  respect to one device's outputs arrives from every device, so it is the
-  number of devices times too large; the mean over the devices, which a data
-  parallel step takes of its gradients anyway, makes it right. Value and
-  parameter gradients do not depend on the number of devices.
-
-  Args:
-    term: Any transform; of use for those that couple the examples.
-    axis_name: The axis that `jax.pmap` or `jax.shard_map` maps over. `apply`
-      must run inside of it.
-  """
-
-  def apply(variables, student, teacher, batch, step):
-    return term.apply(
-      variables,
-      _Gathered(student, axis_name),
-      _Gathered(teacher, axis_name),
-      _Gathered(batch, axis_name),
-      step,
-    )
-
-  return base.LossTransform(term.init, apply)
-
-
-class _Gathered(Mapping):
-  """Outputs of all devices; an entry travels only if it is read."""
-
-  def __init__(self, outputs: base.Outputs, axis_name: str):
-    self._outputs, self._axis_name = outputs, axis_name
-
-  def __getitem__(self, name: str) -> jax.Array:
-    return jax.lax.all_gather(self._outputs[name], self._axis_name, tiled=True)
-
-  def __iter__(self) -> Iterator[str]:
-    return iter(self._outputs)
-
-  def __len__(self) -> int:
-    return len(self._outputs)

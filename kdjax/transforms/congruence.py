@@ -1,18 +1,18 @@
 """Transforms of correlation congruence, which trains linear embeddings.
 
-Both couple the examples of a batch. On several devices wrap them in
-`across_devices`, or each device compares its own examples only, which is
-another loss.
+Both couple the examples of a batch.
 """
 
+from kdjax.losses import contract
 from kdjax.losses.relation.correlation_congruence import (
   correlation_congruence_loss,
   kernel_correlation_congruence_loss,
 )
-from kdjax.transforms import base, embeddings
-from kdjax.transforms.response import checks
+from kdjax.transforms import axes, base, embeddings
+from kdjax.transforms.numbers import Number, accepts
 
 
+@accepts(dim=contract.COUNT)
 def correlation_congruence(
   *, student: str = 'embedding', teacher: str = 'embedding', dim: int = 128
 ) -> base.LossTransform:
@@ -34,7 +34,6 @@ def correlation_congruence(
     Peng et al., `Correlation Congruence for Knowledge Distillation
     <https://arxiv.org/abs/1904.01802>`_, 2019.
   """
-  checks.check_count('dim', dim)
 
   def apply(variables, student_outputs, teacher_outputs, batch, step):
     del step
@@ -49,17 +48,16 @@ def correlation_congruence(
     )
     return value, variables.state, {}
 
-  return base.LossTransform(
-    embeddings.initialiser(student, teacher, dim), apply
-  )
+  return axes.coupled(embeddings.initialiser(student, teacher, dim), apply)
 
 
+@accepts(dim=contract.COUNT, gamma=contract.POSITIVE, max_p=contract.COUNT)
 def kernel_correlation_congruence(
   *,
   student: str = 'embedding',
   teacher: str = 'embedding',
   dim: int | None = None,
-  gamma: float = 0.4,
+  gamma: Number = 0.4,
   max_p: int = 2,
   normalise: bool = True,
   squared: bool = True,
@@ -84,10 +82,6 @@ def kernel_correlation_congruence(
     Peng et al., `Correlation Congruence for Knowledge Distillation
     <https://arxiv.org/abs/1904.01802>`_, 2019, equations 6 and 11.
   """
-  if dim is not None:
-    checks.check_count('dim', dim)
-  base.check_positive('gamma', gamma)
-  checks.check_count('max_p', max_p)
 
   def apply(variables, student_outputs, teacher_outputs, batch, step):
     del step
@@ -106,6 +100,4 @@ def kernel_correlation_congruence(
     )
     return value, variables.state, {}
 
-  return base.LossTransform(
-    embeddings.initialiser(student, teacher, dim), apply
-  )
+  return axes.coupled(embeddings.initialiser(student, teacher, dim), apply)

@@ -1,8 +1,6 @@
 """Transforms that contrast each example with others: CRD, within the batch.
 
-Both couple the examples of a batch. On several devices wrap them in
-`across_devices`, or each device compares its own examples only, which is
-another loss.
+Both couple the examples of a batch.
 """
 
 from typing import NamedTuple
@@ -12,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kdjax.losses import contract
 from kdjax.losses.relation import negatives as sampling
 from kdjax.losses.relation import rows
 from kdjax.losses.relation.contrastive import in_batch_contrastive_loss
@@ -20,8 +19,8 @@ from kdjax.losses.relation.contrastive_representation import (
   contrastive_representation_loss,
   init_contrast_memory,
 )
-from kdjax.transforms import base, embeddings
-from kdjax.transforms.response import checks
+from kdjax.transforms import axes, base, embeddings
+from kdjax.transforms.numbers import Number, accepts
 
 
 class ContrastState(NamedTuple):
@@ -36,11 +35,12 @@ class ContrastState(NamedTuple):
   key: jax.Array
 
 
+@accepts(temperature=contract.POSITIVE)
 def in_batch_contrastive(
   *,
   student: str = 'embedding',
   teacher: str = 'embedding',
-  temperature: float = 0.07,
+  temperature: Number = 0.07,
   symmetric: bool = False,
 ) -> base.LossTransform:
   """`kdjax.losses.in_batch_contrastive_loss` of two taps, flattened.
@@ -62,7 +62,6 @@ def in_batch_contrastive(
     van den Oord et al., `Representation Learning with Contrastive Predictive
     Coding <https://arxiv.org/abs/1807.03748>`_, 2018, equation 4.
   """
-  base.check_positive('temperature', temperature)
 
   def init(key, student_outputs, teacher_outputs):
     base.check_name(student, student_outputs, 'student')
@@ -89,9 +88,16 @@ def in_batch_contrastive(
     )
     return value, variables.state, {}
 
-  return base.LossTransform(init, apply)
+  return axes.coupled(init, apply)
 
 
+@accepts(
+  examples=contract.COUNT,
+  negatives=contract.COUNT,
+  dim=contract.COUNT,
+  temperature=contract.POSITIVE,
+  momentum=contract.FRACTION,
+)
 def contrastive_representation(
   *,
   examples: int,
@@ -100,8 +106,8 @@ def contrastive_representation(
   teacher: str = 'embedding',
   negatives: int = 16384,
   dim: int = 128,
-  temperature: float = 0.07,
-  momentum: float = 0.5,
+  temperature: Number = 0.07,
+  momentum: Number = 0.5,
 ) -> base.LossTransform:
   """`kdjax.losses.contrastive_representation_loss` with what it needs (CRD).
 
@@ -112,9 +118,6 @@ def contrastive_representation(
   depend on the key, the step and the global batch. Reads `batch['index']`,
   each example's place in the training set, and with `labels`
   `batch['label']`. The usual weight is 0.8.
-
-  On several devices `across_devices` is needed for the memory too: without it
-  each device would remember only its own examples of the batch.
 
   Args:
     examples: How many there are in the training set.
@@ -135,11 +138,6 @@ def contrastive_representation(
     Tian et al., `Contrastive Representation Distillation
     <https://arxiv.org/abs/1910.10699>`_, 2020.
   """
-  checks.check_count('examples', examples)
-  checks.check_count('negatives', negatives)
-  checks.check_count('dim', dim)
-  base.check_positive('temperature', temperature)
-  checks.check_fraction('momentum', momentum)
   table = _negative_table(examples, labels)
   init_params = embeddings.initialiser(student, teacher, dim)
 
@@ -176,7 +174,7 @@ def contrastive_representation(
     )
     return value, state._replace(memory=memory), {}
 
-  return base.LossTransform(init, apply)
+  return axes.coupled(init, apply)
 
 
 def _negative_table(

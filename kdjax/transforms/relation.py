@@ -1,14 +1,12 @@
-"""Transforms of losses that couple the examples of a batch.
-
-On several devices wrap them in `across_devices`, or each device compares its
-own examples only, which is another loss.
-"""
+"""Transforms of losses that couple the examples of a batch."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import chex
 import jax
 
+from kdjax.losses import contract
 from kdjax.losses.relation.angles import relational_angle_loss
 from kdjax.losses.relation.cka import linear_cka_loss, rbf_cka_loss
 from kdjax.losses.relation.distances import relational_distance_loss
@@ -17,8 +15,8 @@ from kdjax.losses.relation.instance_relation_graph import (
 )
 from kdjax.losses.relation.probabilistic import probabilistic_transfer_loss
 from kdjax.losses.relation.similarity import similarity_preserving_loss
-from kdjax.transforms import base
-from kdjax.transforms.response import checks
+from kdjax.transforms import base, stateless
+from kdjax.transforms.numbers import Number, accepts
 
 
 def relational_distance(
@@ -113,11 +111,12 @@ def linear_cka(
   return _relation(linear_cka_loss, student, teacher)
 
 
+@accepts(bandwidth=contract.POSITIVE)
 def rbf_cka(
   *,
   student: str = 'embedding',
   teacher: str = 'embedding',
-  bandwidth: float = 1.0,
+  bandwidth: Number = 1.0,
 ) -> base.LossTransform:
   """`kdjax.losses.rbf_cka_loss` of two taps: 1 - alignment, to minimise.
 
@@ -136,17 +135,21 @@ def rbf_cka(
     Kornblith et al., `Similarity of Neural Network Representations Revisited
     <https://arxiv.org/abs/1905.00414>`_, 2019.
   """
-  base.check_positive('bandwidth', bandwidth)
   return _relation(rbf_cka_loss, student, teacher, bandwidth=bandwidth)
 
 
+@accepts(
+  vertex_weight=contract.NOT_NEGATIVE,
+  edge_weight=contract.NOT_NEGATIVE,
+  transformation_weight=contract.NOT_NEGATIVE,
+)
 def instance_relation_graph(
   *,
   student_layers: Sequence[str],
   teacher_layers: Sequence[str],
-  vertex_weight: float = 0.1,
-  edge_weight: float = 5.0,
-  transformation_weight: float = 5.0,
+  vertex_weight: Number = 0.1,
+  edge_weight: Number = 5.0,
+  transformation_weight: Number = 5.0,
 ) -> base.LossTransform:
   """`kdjax.losses.instance_relation_graph_loss` of logits and layers (IRG).
 
@@ -176,8 +179,6 @@ def instance_relation_graph(
     'edge_weight': edge_weight,
     'transformation_weight': transformation_weight,
   }
-  for name, weight in weights.items():
-    checks.check_not_negative(name, weight)
 
   def apply(student_outputs, teacher_outputs, batch):
     return instance_relation_graph_loss(
@@ -189,15 +190,13 @@ def instance_relation_graph(
       **weights,
     )
 
-  term = base.stateless(
-    apply, student=tuple(student_layers), teacher=tuple(teacher_layers)
-  )
+  names = stateless.owning_nothing(tuple(student_layers), tuple(teacher_layers))
 
   def init(key, student_outputs, teacher_outputs):
     base.check_same_classes(student_outputs, teacher_outputs)
-    return term.init(key, student_outputs, teacher_outputs)
+    return names(key, student_outputs, teacher_outputs)
 
-  return term._replace(init=init)
+  return stateless.stateless(apply, init=init)
 
 
 def _check_layers(
@@ -221,7 +220,7 @@ def _relation(
   loss: Callable[..., jax.Array],
   student: str,
   teacher: str,
-  **hyperparameters: float,
+  **hyperparameters: Any,
 ) -> base.LossTransform:
   """A scalar loss of embeddings, with padding masked."""
 
@@ -233,7 +232,7 @@ def _relation(
       **hyperparameters,
     )
 
-  return base.stateless(apply, student=(student,), teacher=(teacher,))
+  return stateless.stateless(apply, student=(student,), teacher=(teacher,))
 
 
 def _rows(x: chex.Array) -> chex.Array:

@@ -4,9 +4,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 
 
+@contract.promises('example', margin=contract.NOT_NEGATIVE)
 def activation_boundary_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -37,7 +38,8 @@ def activation_boundary_loss(
     to positive scales of the teacher.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Heo et al., `Knowledge Transfer via Distillation of Activation Boundaries
@@ -49,4 +51,6 @@ def activation_boundary_loss(
   student = numerics.at_least_float32(student)
   side = jnp.where(jnp.asarray(teacher) > 0, -student, student)
   squares = jnp.square(jax.nn.relu(margin + side))
-  return jnp.sum(squares.reshape(squares.shape[0], -1), axis=-1)
+  # On the right side inf would cost nothing: a divergence must show.
+  squares = jnp.where(jnp.isfinite(student), squares, jnp.nan)
+  return jnp.sum(numerics.flat(squares), axis=-1)

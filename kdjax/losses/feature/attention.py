@@ -4,10 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature import maps
 
 
+@contract.promises('example', p=contract.AT_LEAST_ONE)
 def attention_map(features: chex.Array, *, p: chex.Numeric = 2.0) -> jax.Array:
   """Where a layer is active: the spatial map `mean_c |f_c|^p`, of length 1.
 
@@ -22,7 +23,8 @@ def attention_map(features: chex.Array, *, p: chex.Numeric = 2.0) -> jax.Array:
     the sum over channels as for their mean.
 
   Raises:
-    AssertionError: if the rank is not 4 or the dtype is not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Zagoruyko and Komodakis, `Paying More Attention to Attention
@@ -32,9 +34,10 @@ def attention_map(features: chex.Array, *, p: chex.Numeric = 2.0) -> jax.Array:
   chex.assert_type(features, float)
   features = numerics.at_least_float32(features)
   energy = jnp.mean(jnp.abs(features) ** p, axis=-1)
-  return maps.unit_vectors(energy.reshape(energy.shape[0], -1))
+  return maps.unit_vectors(numerics.flat(energy))
 
 
+@contract.promises('example', p=contract.AT_LEAST_ONE)
 def attention_transfer_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -62,8 +65,8 @@ def attention_transfer_loss(
     of either map and to the order of its channels.
 
   Raises:
-    AssertionError: if the batch sizes differ, the rank is not 4 or the dtypes
-      are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Zagoruyko and Komodakis, `Paying More Attention to Attention

@@ -4,10 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature import tokens
 
 
+@contract.promises('example')
 def attention_matrix_loss(
   student_scores: chex.Array,
   teacher_scores: chex.Array,
@@ -36,7 +37,8 @@ def attention_matrix_loss(
     without tokens.
 
   Raises:
-    AssertionError: if the shapes do not fit or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Jiao et al., `TinyBERT: Distilling BERT for Natural Language Understanding

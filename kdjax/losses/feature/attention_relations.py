@@ -10,10 +10,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature import maps, tokens
 
 
+@contract.promises('example')
 def attention_distribution_loss(
   student_scores: chex.Array,
   teacher_scores: chex.Array,
@@ -40,7 +41,8 @@ def attention_distribution_loss(
     constant added to the scores of any query.
 
   Raises:
-    AssertionError: if the shapes do not fit or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Wang et al., `MiniLM: Deep Self-Attention Distillation
@@ -66,6 +68,7 @@ def attention_distribution_loss(
   return total / jnp.maximum(queries * terms.shape[1], 1)
 
 
+@contract.promises('example', relation_heads=contract.COUNT)
 def self_attention_relation_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -95,7 +98,8 @@ def self_attention_relation_loss(
     a rotation of the vectors of any relation head.
 
   Raises:
-    AssertionError: if the shapes do not fit or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Wang et al., `MiniLMv2: Multi-Head Self-Attention Relation Distillation
@@ -108,6 +112,7 @@ def self_attention_relation_loss(
   )
 
 
+@contract.promises('example', heads=contract.COUNT)
 def minilm_loss(
   student: tuple[chex.Array, chex.Array, chex.Array],
   teacher: tuple[chex.Array, chex.Array, chex.Array],
@@ -134,7 +139,8 @@ def minilm_loss(
     Loss per example in nats, shape `[batch]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes do not fit or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Wang et al., `MiniLM: Deep Self-Attention Distillation
@@ -150,6 +156,7 @@ def minilm_loss(
   )
 
 
+@contract.promises('example', relation_heads=contract.COUNT)
 def minilmv2_loss(
   student: Sequence[chex.Array],
   teacher: Sequence[chex.Array],
@@ -174,7 +181,8 @@ def minilmv2_loss(
     Loss per example in nats, shape `[batch]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes do not fit or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Wang et al., `MiniLMv2: Multi-Head Self-Attention Relation Distillation

@@ -4,10 +4,12 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from kdjax.losses import contract
 from kdjax.losses.feature import maps
 from kdjax.losses.response.soft_targets import soft_target_loss
 
 
+@contract.promises('example', temperature=contract.each(contract.POSITIVE))
 def channel_wise_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -33,8 +35,8 @@ def channel_wise_loss(
     Invariant to a constant added to any channel of either map.
 
   Raises:
-    AssertionError: if the shapes differ, the rank is not 4 or the dtypes are
-      not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Shu et al., `Channel-wise Knowledge Distillation for Dense Prediction

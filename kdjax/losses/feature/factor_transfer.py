@@ -4,10 +4,13 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature import maps
 
 
+@contract.promises(
+  'example', p1=contract.AT_LEAST_ONE, p2=contract.AT_LEAST_ONE
+)
 def factor_transfer_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -44,8 +47,8 @@ def factor_transfer_loss(
     scales of either factor.
 
   Raises:
-    AssertionError: if the batch sizes differ (or the channels, for
-      `whole_factors`), the rank is not 4 or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Kim et al., `Paraphrasing Complex Network: Network Compression via Factor
@@ -63,7 +66,5 @@ def factor_transfer_loss(
     chex.assert_equal_shape(factors)
   else:
     factors = [jnp.mean(jnp.abs(f) ** p1, axis=-1) for f in factors]
-  student, teacher = (
-    maps.unit_vectors(f.reshape(f.shape[0], -1)) for f in factors
-  )
+  student, teacher = (maps.unit_vectors(numerics.flat(f)) for f in factors)
   return jnp.mean(jnp.abs(student - teacher) ** p2, axis=-1)

@@ -4,10 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature import maps
 
 
+@contract.promises('example')
 def fsp_matrix(bottom: chex.Array, top: chex.Array) -> jax.Array:
   """Inner products of the channels of two layers, over positions.
 
@@ -23,8 +24,8 @@ def fsp_matrix(bottom: chex.Array, top: chex.Array) -> jax.Array:
     Shape `[batch, bottom_channels, top_channels]`, float32 at least.
 
   Raises:
-    AssertionError: if the batch sizes differ, the rank is not 4 or the dtypes
-      are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Yim et al., `A Gift from Knowledge Distillation
@@ -44,6 +45,7 @@ def fsp_matrix(bottom: chex.Array, top: chex.Array) -> jax.Array:
   return products / positions
 
 
+@contract.promises('example')
 def fsp_loss(
   student: tuple[chex.Array, chex.Array],
   teacher: tuple[chex.Array, chex.Array],
@@ -70,8 +72,8 @@ def fsp_loss(
     permutation of the positions of both maps of a pair.
 
   Raises:
-    AssertionError: if the batch sizes or channels differ, the rank is not 4 or
-      the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Yim et al., `A Gift from Knowledge Distillation

@@ -6,10 +6,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature import maps
 
 
+@contract.promises('example')
 def hierarchical_context_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -38,8 +39,8 @@ def hierarchical_context_loss(
     Loss per example, shape `[batch]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ, the rank is not 4 or the dtypes are
-      not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Chen et al., `Distilling Knowledge via Knowledge Review

@@ -4,9 +4,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 
 
+@contract.promises('example')
 def hint_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -29,7 +30,8 @@ def hint_loss(
     Loss per example, shape `[batch]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Romero et al., `FitNets: Hints for Thin Deep Nets
@@ -40,7 +42,7 @@ def hint_loss(
   difference = numerics.at_least_float32(teacher) - numerics.at_least_float32(
     student
   )
-  squares = jnp.square(difference).reshape(difference.shape[0], -1)
+  squares = numerics.flat(jnp.square(difference))
   if mean_squared:
     return jnp.mean(squares, axis=-1)
   return jnp.sum(squares, axis=-1) / 2

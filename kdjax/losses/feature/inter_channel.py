@@ -4,10 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature import maps
 
 
+@contract.promises('example')
 def inter_channel_loss(student: chex.Array, teacher: chex.Array) -> jax.Array:
   """Squared difference of the row-normalised Gram matrices of channels (ICKD).
 
@@ -30,8 +31,8 @@ def inter_channel_loss(student: chex.Array, teacher: chex.Array) -> jax.Array:
     permutation of the positions of either.
 
   Raises:
-    AssertionError: if the batch sizes or channels differ, the rank is not 4 or
-      the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Liu et al., `Exploring Inter-Channel Correlation for Diversity-Preserved

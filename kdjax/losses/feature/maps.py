@@ -64,9 +64,10 @@ def channel_vectors(maps: chex.Array) -> jax.Array:
 def unit_vectors(x: chex.Array) -> jax.Array:
   """Vectors along the last axis divided by their length; zero where it is 0."""
   squares = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
-  long = squares > _SHORTEST**2
+  # Not `squares > ...`, which is false for NaN and would hide it.
+  short = squares <= _SHORTEST**2
   # Double where: the root of zero has an infinite derivative.
-  return x * jnp.where(long, 1 / jnp.sqrt(jnp.where(long, squares, 1)), 0)
+  return x * jnp.where(short, 0, 1 / jnp.sqrt(jnp.where(short, 1, squares)))
 
 
 def inner_products(x: chex.Array, y: chex.Array) -> jax.Array:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import chex
 import jax
 
+from kdjax.losses import contract
 from kdjax.losses.feature.hints import hint_loss
 
 
@@ -27,6 +28,7 @@ def random_mask(
   return jax.random.uniform(key, shape) >= ratio
 
 
+@contract.promises('example')
 def masked_generative_loss(
   student: chex.Array, teacher: chex.Array
 ) -> jax.Array:
@@ -46,7 +48,8 @@ def masked_generative_loss(
     Loss per example, shape `[batch]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Yang et al., `Masked Generative Distillation

@@ -11,10 +11,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature import maps
 
 
+@contract.promises('example')
 def linear_neuron_selectivity_loss(
   student: chex.Array, teacher: chex.Array
 ) -> jax.Array:
@@ -32,8 +33,8 @@ def linear_neuron_selectivity_loss(
     and the scale of channels.
 
   Raises:
-    AssertionError: if the batch sizes differ, the rank is not 4 or the dtypes
-      are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Huang and Wang, `Like What You Like: Knowledge Distill via Neuron
@@ -44,6 +45,9 @@ def linear_neuron_selectivity_loss(
   return jnp.sum(jnp.square(difference), axis=-1)
 
 
+@contract.promises(
+  'example', degree=contract.COUNT, offset=contract.NOT_NEGATIVE
+)
 def polynomial_neuron_selectivity_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -69,8 +73,8 @@ def polynomial_neuron_selectivity_loss(
     of channels and to positive scales of them.
 
   Raises:
-    AssertionError: if the batch sizes differ, the rank is not 4 or the dtypes
-      are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Huang and Wang, `Like What You Like: Knowledge Distill via Neuron
@@ -86,6 +90,7 @@ def polynomial_neuron_selectivity_loss(
   return own - 2 * kernel_mean(student, teacher)
 
 
+@contract.promises('example', variance=contract.POSITIVE)
 def gaussian_neuron_selectivity_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -109,8 +114,8 @@ def gaussian_neuron_selectivity_loss(
     of channels and to positive scales of them.
 
   Raises:
-    AssertionError: if the batch sizes differ, the rank is not 4 or the dtypes
-      are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Huang and Wang, `Like What You Like: Knowledge Distill via Neuron
@@ -154,4 +159,4 @@ def _squared_distances(x: chex.Array, y: chex.Array) -> jax.Array:
   squared = x_norms + y_norms - 2 * maps.inner_products(x, y)
   # Norms are 1 or 0, so that cancellation costs 1e-7 at most; what is below
   # zero by that much is zero.
-  return jnp.where(squared > 0, squared, 0)
+  return jnp.where(squared <= 0, 0, squared)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import jax.scipy.stats.norm as normal
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature import maps
 
 # Channels that are negative less often than this get the authors' margin of
@@ -16,6 +16,7 @@ _RARELY_NEGATIVE = 1e-3
 _MOST_DEVIATIONS = 10
 
 
+@contract.promises('example')
 def overhaul_loss(
   student: chex.Array, teacher: chex.Array, margin: chex.Array
 ) -> jax.Array:
@@ -44,8 +45,8 @@ def overhaul_loss(
     equals the teacher's margin ReLU.
 
   Raises:
-    AssertionError: if the batch sizes or channels differ, the rank is not 4 or
-      the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Heo et al., `A Comprehensive Overhaul of Feature Distillation
@@ -64,6 +65,8 @@ def overhaul_loss(
   # The difference is selected, not its square: what does not count has a
   # gradient of zero even where the square would overflow.
   difference = jnp.where(counts, student - target, 0)
+  # -inf or NaN would count as silent: a divergence must show.
+  difference = jnp.where(jnp.isfinite(student), difference, jnp.nan)
   return jnp.sum(jnp.square(difference), axis=(1, 2, 3))
 
 
@@ -84,7 +87,8 @@ def overhaul_margin(scale: chex.Array, bias: chex.Array) -> jax.Array:
     ratio. A channel of scale 0 gets `min(bias, 0)`.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Heo et al., `A Comprehensive Overhaul of Feature Distillation

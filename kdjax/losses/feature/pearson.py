@@ -4,12 +4,13 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 
 # Added to the standard deviation, as in the authors' code.
 _EPSILON = 1e-6
 
 
+@contract.promises('scalar')
 def pearson_feature_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -38,8 +39,8 @@ def pearson_feature_loss(
     Invariant to shifts and positive scales of any channel, up to the epsilon.
 
   Raises:
-    AssertionError: if the batch sizes or channels differ, the rank is not 4 or
-      the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Cao et al., `PKD: General Distillation Framework for Object Detectors via

@@ -3,11 +3,12 @@
 import chex
 import jax
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature import maps
 from kdjax.losses.feature.hints import hint_loss
 
 
+@contract.promises('example')
 def simkd_loss(student: chex.Array, teacher: chex.Array) -> jax.Array:
   """Mean squared error of projected features before the teacher's classifier.
 
@@ -30,7 +31,8 @@ def simkd_loss(student: chex.Array, teacher: chex.Array) -> jax.Array:
     Loss per example, shape `[batch]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes do not fit or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Chen et al., `Knowledge Distillation with the Reused Teacher Classifier

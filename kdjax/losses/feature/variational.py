@@ -6,7 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature import maps
 
 
@@ -21,6 +21,7 @@ def initial_log_scale(variance: float = 5.0, *, eps: float = 1e-5) -> float:
   return softplus + math.log(-math.expm1(-softplus))
 
 
+@contract.promises('example', eps=contract.POSITIVE)
 def variational_information_loss(
   mean: chex.Array,
   teacher: chex.Array,
@@ -53,7 +54,8 @@ def variational_information_loss(
     zero, where the mean is the teacher and the variance tends to `eps`.
 
   Raises:
-    AssertionError: if the shapes do not fit or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Ahn et al., `Variational Information Distillation for Knowledge Transfer

@@ -4,10 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.feature.hints import hint_loss
 
 
+@contract.promises('example')
 def vitkd_mimicking_loss(student: chex.Array, teacher: chex.Array) -> jax.Array:
   """Squared distance of the shallow layers' tokens, after their linear layers.
 
@@ -25,7 +26,8 @@ def vitkd_mimicking_loss(student: chex.Array, teacher: chex.Array) -> jax.Array:
     Loss per example, shape `[batch]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Yang et al., `ViTKD: Practical Guidelines for ViT Feature Knowledge
@@ -34,6 +36,7 @@ def vitkd_mimicking_loss(student: chex.Array, teacher: chex.Array) -> jax.Array:
   return 2 * hint_loss(student, teacher)
 
 
+@contract.promises('example', ratio=contract.SHARE)
 def vitkd_generation_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -60,7 +63,8 @@ def vitkd_generation_loss(
     Loss per example, shape `[batch]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes do not fit or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Yang et al., `ViTKD: Practical Guidelines for ViT Feature Knowledge

@@ -4,10 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.relation import triples
 
 
+@contract.promises('scalar')
 def relational_angle_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -41,8 +42,8 @@ def relational_angle_loss(
     float32, below about 3 % of it; below 0.14 % rows count as coincident.
 
   Raises:
-    AssertionError: if the batch sizes differ, the rank is not 2 or the dtypes
-      are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Park et al., `Relational Knowledge Distillation

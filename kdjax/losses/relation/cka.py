@@ -4,10 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.relation import medians, rows
 
 
+@contract.promises('scalar')
 def linear_cka(
   student: chex.Array,
   teacher: chex.Array,
@@ -38,7 +39,8 @@ def linear_cka(
     scale of either set of features.
 
   Raises:
-    AssertionError: if the batch sizes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Kornblith et al., `Similarity of Neural Network Representations Revisited
@@ -47,6 +49,7 @@ def linear_cka(
   return _alignment(*_linear_terms(student, teacher, mask))
 
 
+@contract.promises('scalar')
 def linear_cka_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -67,7 +70,8 @@ def linear_cka_loss(
     student. Couples the examples of the batch.
 
   Raises:
-    AssertionError: if the batch sizes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Kornblith et al., `Similarity of Neural Network Representations Revisited
@@ -76,6 +80,7 @@ def linear_cka_loss(
   return _one_minus(*_linear_terms(student, teacher, mask))
 
 
+@contract.promises('scalar', bandwidth=contract.POSITIVE)
 def rbf_cka(
   student: chex.Array,
   teacher: chex.Array,
@@ -108,7 +113,8 @@ def rbf_cka(
     of the batch and to rotation, translation and scale of either set.
 
   Raises:
-    AssertionError: if the batch sizes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Kornblith et al., `Similarity of Neural Network Representations Revisited
@@ -117,6 +123,7 @@ def rbf_cka(
   return _alignment(*_rbf_terms(student, teacher, bandwidth, mask))
 
 
+@contract.promises('scalar', bandwidth=contract.POSITIVE)
 def rbf_cka_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -139,7 +146,8 @@ def rbf_cka_loss(
     student. Couples the examples of the batch.
 
   Raises:
-    AssertionError: if the batch sizes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Kornblith et al., `Similarity of Neural Network Representations Revisited
@@ -190,10 +198,29 @@ def _products_forward(x):
 
 
 def _products_backward(x, cotangent):
-  return (2 * jnp.matmul(x, cotangent, precision=jax.lax.Precision.HIGHEST),)
+  return (_twice_times(x, cotangent),)
 
 
 _products.defvjp(_products_forward, _products_backward)
+
+
+@jax.custom_vjp
+def _twice_times(x: chex.Array, symmetric: chex.Array) -> jax.Array:
+  """`2 x s`, which stands for `x (s + s^T)` in second derivatives too."""
+  return 2 * jnp.matmul(x, symmetric, precision=jax.lax.Precision.HIGHEST)
+
+
+def _twice_times_forward(x, symmetric):
+  return _twice_times(x, symmetric), (x, symmetric)
+
+
+def _twice_times_backward(residuals, cotangent):
+  x, symmetric = residuals
+  product = jnp.matmul(x.T, cotangent, precision=jax.lax.Precision.HIGHEST)
+  return _twice_times(cotangent, symmetric), product + product.T
+
+
+_twice_times.defvjp(_twice_times_forward, _twice_times_backward)
 
 
 def _rbf_terms(

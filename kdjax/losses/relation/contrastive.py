@@ -4,10 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.relation import rows
 
 
+@contract.promises('scalar', temperature=contract.POSITIVE)
 def in_batch_contrastive_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -42,8 +43,8 @@ def in_batch_contrastive_loss(
     row, and to one rotation of both sets of embeddings.
 
   Raises:
-    AssertionError: if the shapes differ, the rank is not 2 or the dtypes are
-      not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     van den Oord et al., `Representation Learning with Contrastive Predictive

@@ -7,7 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.relation import rows
 
 # The authors add this to the noise's density; it shows in the value.
@@ -56,6 +56,9 @@ def init_contrast_memory(
   return ContrastMemory(student, teacher, log_z)
 
 
+@contract.promises(
+  'scalar', temperature=contract.POSITIVE, momentum=contract.FRACTION
+)
 def contrastive_representation_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -104,7 +107,8 @@ def contrastive_representation_loss(
     The loss, a scalar, float32 at least, and the new memory.
 
   Raises:
-    AssertionError: if shapes or dtypes do not fit together.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Tian et al., `Contrastive Representation Distillation

@@ -4,10 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.relation import rows
 
 
+@contract.promises('scalar')
 def correlation_congruence_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -35,8 +36,8 @@ def correlation_congruence_loss(
     A scalar, float32 at least; 0 for one example (NaN elsewhere).
 
   Raises:
-    AssertionError: if the shapes differ, the rank is not 2 or the dtypes are
-      not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Peng et al., `Correlation Congruence for Knowledge Distillation
@@ -56,6 +57,7 @@ def correlation_congruence_loss(
   return total / jnp.maximum(jnp.sum(valid) - 1, 1).astype(total.dtype)
 
 
+@contract.promises('scalar', gamma=contract.POSITIVE, max_p=contract.COUNT)
 def kernel_correlation_congruence_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -92,8 +94,8 @@ def kernel_correlation_congruence_loss(
     rotation of either set of embeddings.
 
   Raises:
-    AssertionError: if the batch sizes differ, the rank is not 2 or the dtypes
-      are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Peng et al., `Correlation Congruence for Knowledge Distillation

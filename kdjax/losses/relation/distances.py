@@ -5,13 +5,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 
 # Squared distances below this count as this, as in the authors' code, where it
 # keeps the root differentiable. Coincident rows are 1e-6 apart, not 0.
 _SMALLEST_SQUARED_DISTANCE = 1e-12
 
 
+@contract.promises('scalar')
 def relational_distance_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -41,8 +42,8 @@ def relational_distance_loss(
     in float32, below about 3 % of it; below 0.14 % rows count as coincident.
 
   Raises:
-    AssertionError: if the batch sizes differ, the rank is not 2 or the dtypes
-      are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Park et al., `Relational Knowledge Distillation

@@ -12,10 +12,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.relation import rows
 
 
+@contract.promises('scalar')
 def instance_vertex_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -35,7 +36,8 @@ def instance_vertex_loss(
     A scalar, float32 at least: the mean over valid rows and all features.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Liu et al., `Knowledge Distillation via Instance Relationship Graph
@@ -49,6 +51,7 @@ def instance_vertex_loss(
   return total / rows.count(valid, total.dtype)
 
 
+@contract.promises('scalar')
 def instance_edge_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -77,7 +80,8 @@ def instance_edge_loss(
     the batch and to rotation, translation and scale of either set of features.
 
   Raises:
-    AssertionError: if the batch sizes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Liu et al., 2019, section 3, see `instance_vertex_loss`.
@@ -90,6 +94,7 @@ def instance_edge_loss(
   return total / rows.count(valid, total.dtype) ** 2
 
 
+@contract.promises('scalar')
 def instance_transformation_loss(
   student: tuple[chex.Array, chex.Array],
   teacher: tuple[chex.Array, chex.Array],
@@ -120,7 +125,8 @@ def instance_transformation_loss(
     the batch and to scale of either network's features.
 
   Raises:
-    AssertionError: if the batch sizes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Liu et al., 2019, section 3, see `instance_vertex_loss`.
@@ -133,6 +139,12 @@ def instance_transformation_loss(
   return total / rows.count(valid, total.dtype)
 
 
+@contract.promises(
+  'scalar',
+  vertex_weight=contract.NOT_NEGATIVE,
+  edge_weight=contract.NOT_NEGATIVE,
+  transformation_weight=contract.NOT_NEGATIVE,
+)
 def instance_relation_graph_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
@@ -173,8 +185,8 @@ def instance_relation_graph_loss(
     A scalar, float32 at least.
 
   Raises:
-    AssertionError: if shapes do not fit together, the numbers of layers differ
-      or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Liu et al., 2019, section 3, see `instance_vertex_loss`.
@@ -218,7 +230,8 @@ def _movement(
 def _pooled(x: chex.Array, valid: chex.Array) -> jax.Array:
   """Mean over positions, `[batch, ..., channels] -> [batch, channels]`."""
   channels = x.shape[-1]
-  x = rows.flattened(x, valid).reshape(x.shape[0], -1, channels)
+  x = rows.flattened(x, valid)
+  x = x.reshape(x.shape[0], x.shape[1] // channels, channels)
   return jnp.mean(x, axis=1)
 
 

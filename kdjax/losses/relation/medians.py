@@ -4,6 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from kdjax.losses import placement
+
 
 def median(x: chex.Array, where: chex.Array) -> jax.Array:
   """Median of the selected entries; the mean of both middles if even.
@@ -47,6 +49,8 @@ def _ordered(x: chex.Array, where: chex.Array, rank: chex.Numeric) -> jax.Array:
     enough = jnp.sum(where & (bits <= middle)) > rank
     return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
 
-  bounds = (jnp.full((), -1, bits.dtype), jnp.full((), top, bits.dtype))
+  bounds = placement.varying_like(
+    (jnp.full((), -1, bits.dtype), jnp.full((), top, bits.dtype)), bits, where
+  )
   _, high = jax.lax.fori_loop(0, 8 * x.dtype.itemsize, halve, bounds)
   return jax.lax.bitcast_convert_type(high, x.dtype)

@@ -6,7 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.relation import rows
 
 # The authors add this to lengths and to probabilities. It bounds the logarithm
@@ -14,6 +14,7 @@ from kdjax.losses.relation import rows
 _EPSILON = 1e-7
 
 
+@contract.promises('scalar')
 def probabilistic_transfer_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -43,8 +44,8 @@ def probabilistic_transfer_loss(
     1e-7 to their scale.
 
   Raises:
-    AssertionError: if the batch sizes differ, the rank is not 2 or the dtypes
-      are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Passalis and Tefas, `Learning Deep Representations with Probabilistic

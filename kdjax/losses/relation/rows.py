@@ -19,7 +19,7 @@ def flattened(x: chex.Array, valid: chex.Array) -> jax.Array:
     x: Shape `[batch, ...]`.
     valid: Booleans, shape `[batch]`.
   """
-  x = numerics.at_least_float32(x).reshape(x.shape[0], -1)
+  x = numerics.flat(numerics.at_least_float32(x))
   # Not times a mask: padding may hold NaN, and 0 * NaN is NaN.
   return jnp.where(valid[:, None], x, 0)
 

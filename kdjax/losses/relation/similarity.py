@@ -4,10 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.relation import rows
 
 
+@contract.promises('scalar')
 def similarity_preserving_loss(
   student: chex.Array,
   teacher: chex.Array,
@@ -36,7 +37,8 @@ def similarity_preserving_loss(
     the batch, and to rotation and scale of either set of features.
 
   Raises:
-    AssertionError: if the batch sizes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Tung and Mori, `Similarity-Preserving Knowledge Distillation

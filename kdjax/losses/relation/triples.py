@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kdjax.losses import placement
+
 # Vertices and corners handled at a time on CPU: what a tile holds stays in the
 # second-level cache. At 128 to 512 examples tiles of 128 corners take up to
 # twice as long, blocks of one vertex two to six times.
@@ -101,6 +103,7 @@ def _pass(
   dtype = nets[0].gram.dtype
   empty = jnp.zeros((size, size) if slopes else (0, 0), dtype)
   start = _Sums(jnp.zeros((), dtype), empty, empty, empty)
+  start = placement.varying_like(start, nets)
   sums = jax.lax.fori_loop(0, len(pairs), add_tile, start)
   if not slopes:
     return sums.total, None
@@ -173,6 +176,7 @@ def _add_tile(
 
   zeros = jnp.zeros((tile, tile), sums.total.dtype)
   none = jnp.zeros((block, tile), sums.total.dtype)
+  zeros, none = placement.varying_like((zeros, none), sums)
   values, corners, arms, cosines = jax.lax.fori_loop(
     0,
     nets[0].gram.shape[0] // block,

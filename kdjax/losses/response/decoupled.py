@@ -6,8 +6,13 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract
 from kdjax.losses.response import log_space
+
+_INSTEAD = (
+  'give argmax(labels, -1) of one-hot labels, and take soft_target_loss for '
+  'soft or mixed ones.'
+)
 
 
 class DecoupledParts(NamedTuple):
@@ -22,12 +27,15 @@ class DecoupledParts(NamedTuple):
   non_target: jax.Array
 
 
+@contract.promises('position', temperature=contract.each(contract.POSITIVE))
 def decoupled_parts(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
   labels: chex.Array,
   *,
   temperature: chex.Numeric = 4.0,
+  ignore: int | None = None,
+  mask: chex.Array | None = None,
 ) -> DecoupledParts:
   """Target and non-target divergence, of which soft targets are a blend.
 
@@ -49,38 +57,49 @@ def decoupled_parts(
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.
     teacher_logits: Same shape as `student_logits`.
     labels: Integer classes, shape `[...]`.
-    temperature: Softens both distributions; higher is softer. Above 0.
+    temperature: Softens both distributions; higher is softer. Above 0. One
+      number, or one of each example.
+    ignore: A label, such as -100 or 255, of positions that cost nothing; None
+      for none. Other labels outside the classes give NaN.
+    mask: Shape `[...]`, zero for positions that cost nothing and may hold NaN,
+      or None.
 
   Returns:
     Both parts in nats, shape `[...]` each, float32 at least, each times
     `temperature**2`.
 
   Raises:
-    AssertionError: if the shapes differ, the logits are not floating or the
-      labels are not integers.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Zhao et al., `Decoupled Knowledge Distillation
     <https://arxiv.org/abs/2203.08679>`_, 2022, equations 4 to 6.
   """
   chex.assert_equal_shape([student_logits, teacher_logits])
-  chex.assert_shape(labels, student_logits.shape[:-1])
-  chex.assert_type(
-    [student_logits, teacher_logits, labels], [float, float, int]
+  contract.check_labels(labels, student_logits, instead=_INSTEAD)
+  valid = log_space.counted(mask, labels.shape, labels, ignore)
+  student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
+  by = contract.over_classes(temperature)
+  teacher, difference = teacher / by, (student - teacher) / by
+  split = log_space.others(labels, keep)
+  non_target = log_space.divergence(teacher, difference, split.kept)
+  target = _target_divergence(teacher, difference, split, non_target)
+  classes = student.shape[-1]
+  return DecoupledParts(
+    *(
+      log_space.of_positions(temperature**2 * part, valid, labels, classes)
+      for part in (target, non_target)
+    )
   )
-  student = numerics.at_least_float32(student_logits) / temperature
-  teacher = numerics.at_least_float32(teacher_logits) / temperature
-  target = log_space.kl_divergence(
-    _log_target_and_rest(teacher, labels),
-    _log_target_and_rest(student, labels),
-  )
-  non_target = log_space.kl_divergence(
-    log_space.other_log_probabilities(teacher, labels),
-    log_space.other_log_probabilities(student, labels),
-  )
-  return DecoupledParts(temperature**2 * target, temperature**2 * non_target)
 
 
+@contract.promises(
+  'position',
+  alpha=contract.each(contract.NOT_NEGATIVE),
+  beta=contract.each(contract.NOT_NEGATIVE),
+  temperature=contract.each(contract.POSITIVE),
+)
 def decoupled_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
@@ -89,6 +108,8 @@ def decoupled_loss(
   alpha: chex.Numeric = 1.0,
   beta: chex.Numeric = 8.0,
   temperature: chex.Numeric = 4.0,
+  ignore: int | None = None,
+  mask: chex.Array | None = None,
 ) -> jax.Array:
   """Decoupled knowledge distillation: `alpha * target + beta * non_target`.
 
@@ -103,28 +124,53 @@ def decoupled_loss(
     labels: Integer classes, shape `[...]`.
     alpha: Weight of the target part.
     beta: Weight of the non-target part.
-    temperature: Softens both distributions; higher is softer. Above 0.
+    temperature: Softens both distributions; higher is softer. Above 0. One
+      number, or one of each example.
+    ignore: A label, such as -100 or 255, of positions that cost nothing; None
+      for none. Other labels outside the classes give NaN.
+    mask: Shape `[...]`, zero for positions that cost nothing and may hold NaN,
+      or None.
 
   Returns:
     Loss per example, shape `[...]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ, the logits are not floating or the
-      labels are not integers.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Zhao et al., `Decoupled Knowledge Distillation
     <https://arxiv.org/abs/2203.08679>`_, 2022, equation 7.
   """
   parts = decoupled_parts(
-    student_logits, teacher_logits, labels, temperature=temperature
+    student_logits,
+    teacher_logits,
+    labels,
+    temperature=temperature,
+    ignore=ignore,
+    mask=mask,
   )
   return alpha * parts.target + beta * parts.non_target
 
 
-def _log_target_and_rest(logits: chex.Array, labels: chex.Array) -> jax.Array:
-  """Log probabilities of the label and of all else, shape `[..., 2]`."""
-  log_odds = log_space.target_log_odds(logits, labels)
-  return jnp.stack(
-    [jax.nn.log_sigmoid(log_odds), jax.nn.log_sigmoid(-log_odds)], axis=-1
-  )
+def _target_divergence(
+  teacher: chex.Array,
+  difference: chex.Array,
+  split: log_space.Others,
+  non_target: chex.Array,
+) -> jax.Array:
+  """Divergence between the labelled class and all others as one."""
+  shares = jax.nn.softmax(teacher, axis=-1, where=split.kept)
+  mean = jnp.sum(jnp.where(split.kept, shares * difference, 0), axis=-1)
+  own = jnp.sum(jnp.where(split.target, difference, 0), axis=-1)
+  # The log of the others' total changes by their mean difference plus their
+  # divergence: no two logarithms of nearly equal sums are subtracted.
+  shift = jnp.where(split.any & split.labelled, own - mean - non_target, 0)
+  odds = log_space.target_log_odds(teacher, split)
+  odds = jnp.where(split.any & split.labelled, odds, 0)
+  keep = jnp.stack([split.labelled, split.any], axis=-1)
+  return log_space.divergence(_beside_zero(odds), _beside_zero(shift), keep)
+
+
+def _beside_zero(x: chex.Array) -> jax.Array:
+  return jnp.stack([x, jnp.zeros_like(x)], axis=-1)

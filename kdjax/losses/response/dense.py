@@ -4,10 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
 from kdjax.losses.response import soft_targets
 
 
+@contract.promises('example', temperature=contract.each(contract.POSITIVE))
 def dense_soft_target_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
@@ -30,7 +31,8 @@ def dense_soft_target_loss(
     student_logits: Shape `[batch, ..., classes]`, such as
       `[batch, height, width, classes]` or `[batch, tokens, classes]`.
     teacher_logits: Same shape as `student_logits`.
-    temperature: Softens both distributions; higher is softer. Above 0.
+    temperature: Softens both distributions; higher is softer. Above 0. One
+      number, or one of each example.
     mask: Shape `[batch, ...]`, boolean or numeric, zero for positions to leave
       out (they may hold NaN), or None.
 
@@ -38,7 +40,8 @@ def dense_soft_target_loss(
     Loss per example in nats, shape `[batch]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Liu et al., `Structured Knowledge Distillation for Dense Prediction
@@ -49,15 +52,11 @@ def dense_soft_target_loss(
   positions = student_logits.shape[:-1]
   if mask is None:
     mask = jnp.ones(positions, bool)
-  chex.assert_shape(mask, positions)
-  keep = jnp.asarray(mask).astype(bool)
-  # Before the loss, for the gradient: 0 * NaN in its backward pass is NaN.
-  student = jnp.where(keep[..., None], student_logits, 0)
-  teacher = jnp.where(keep[..., None], teacher_logits, 0)
   losses = soft_targets.soft_target_loss(
-    student, teacher, temperature=temperature
+    student_logits, teacher_logits, temperature=temperature, mask=mask
   )
   axes = tuple(range(1, losses.ndim))
-  count = jnp.sum(keep, axis=axes).astype(losses.dtype)
-  # Positions left out have equal logits, hence loss 0.
-  return numerics.safe_divide(jnp.sum(losses, axis=axes), count)
+  count = jnp.sum(jnp.asarray(mask).astype(bool), axis=axes)
+  # Positions left out have loss 0.
+  total = jnp.sum(losses, axis=axes)
+  return numerics.safe_divide(total, count.astype(losses.dtype))

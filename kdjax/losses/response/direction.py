@@ -4,9 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
+from kdjax.losses.response import log_space
 
 
+@contract.promises('scalar', tikhonov=contract.POSITIVE)
 def streamlined_direction_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
@@ -46,8 +48,8 @@ def streamlined_direction_loss(
     and to the positive scale of each row.
 
   Raises:
-    AssertionError: if the batch sizes differ, the rank is not 2 or the dtypes
-      are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Streamlined Knowledge Distillation, CVPR 2026, the direction-wise loss.
@@ -56,8 +58,16 @@ def streamlined_direction_loss(
   chex.assert_equal_shape_prefix([student_logits, teacher_logits], 1)
   chex.assert_type([student_logits, teacher_logits], float)
   valid = numerics.valid_rows(student_logits, mask)
-  student = _cosines(student_logits, valid, divide_by_classes)
-  difference = student - _cosines(teacher_logits, valid, divide_by_classes)
+  if student_logits.shape == teacher_logits.shape:
+    student, teacher, keep = log_space.pair(
+      student_logits, teacher_logits, valid
+    )
+    student_keep = teacher_keep = keep
+  else:
+    student, student_keep = log_space.single(student_logits, valid)
+    teacher, teacher_keep = log_space.single(teacher_logits, valid)
+  difference = _cosines(student, student_keep, divide_by_classes)
+  difference -= _cosines(teacher, teacher_keep, divide_by_classes)
   count = jnp.maximum(jnp.sum(valid), 1).astype(difference.dtype)
   centred = numerics.centred(difference, valid)
   covariance = numerics.gram(centred.T) / jnp.maximum(count - 1, 1)
@@ -71,10 +81,12 @@ def streamlined_direction_loss(
 
 
 def _cosines(
-  logits: chex.Array, valid: chex.Array, divide_by_classes: bool
+  x: chex.Array, keep: chex.Array, divide_by_classes: bool
 ) -> jax.Array:
-  """Cosines of all pairs of rows; 0 for zero and padding rows."""
-  x = jnp.where(valid[:, None], numerics.at_least_float32(logits), 0)
+  """Cosines of all pairs of rows; 0 for rows of zeros, as padding is."""
   norms = numerics.safe_sqrt(jnp.sum(x * x, axis=-1, keepdims=True))
   cosines = numerics.gram(numerics.safe_divide(x, norms))
-  return cosines / logits.shape[-1] if divide_by_classes else cosines
+  if not divide_by_classes:
+    return cosines
+  root = jnp.sqrt(jnp.sum(keep, axis=-1).astype(x.dtype))
+  return numerics.safe_divide(cosines, root[:, None] * root[None, :])

@@ -4,13 +4,20 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract, numerics
+from kdjax.losses.response import log_space
 
 # Added to the product of norms, as in the authors' code. Rows and columns of
 # probabilities that are small against it count as uncorrelated.
 _NORM_PRODUCT_OFFSET = 1e-8
 
 
+@contract.promises(
+  'scalar',
+  inter_weight=contract.NOT_NEGATIVE,
+  intra_weight=contract.NOT_NEGATIVE,
+  temperature=contract.POSITIVE,
+)
 def dist_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
@@ -53,8 +60,8 @@ def dist_loss(
     A scalar, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ, the rank is not 2 or the dtypes are
-      not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Huang et al., `Knowledge Distillation from A Stronger Teacher
@@ -64,47 +71,67 @@ def dist_loss(
   chex.assert_equal_shape([student_logits, teacher_logits])
   chex.assert_type([student_logits, teacher_logits], float)
   valid = numerics.valid_rows(student_logits, mask)
-  student = _probabilities(student_logits, valid, temperature)
-  teacher = _probabilities(teacher_logits, valid, temperature)
-  all_classes = jnp.ones(student.shape[1:], bool)
-  inter = _mean_column_correlation(student.T, teacher.T, all_classes, valid)
-  intra = _mean_column_correlation(student, teacher, valid, all_classes)
-  loss = inter_weight * (1 - inter) + intra_weight * (1 - intra)
+  student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
+  keep &= valid[:, None]
+  student, teacher = (
+    _deviations(x, keep, temperature) for x in (student, teacher)
+  )
+  inter = _mean_column_decorrelation(student.T, teacher.T, keep.T)
+  intra = _mean_column_decorrelation(student, teacher, keep)
+  loss = inter_weight * inter + intra_weight * intra
   return temperature**2 * loss if scale_by_temperature else loss
 
 
-def _probabilities(
-  logits: chex.Array, valid: chex.Array, temperature: chex.Numeric
+def _deviations(
+  logits: chex.Array, keep: chex.Array, temperature: chex.Numeric
 ) -> jax.Array:
-  """Softened predictions, uniform in padding rows."""
-  logits = jnp.where(valid[:, None], numerics.at_least_float32(logits), 0)
-  return jax.nn.softmax(logits / temperature)
+  """Softened predictions less the uniform one, 0 where nothing is kept.
+
+  Centred vectors do not see the uniform prediction; at high temperatures it
+  would be all that float32 keeps of them.
+  """
+  count = jnp.maximum(jnp.sum(keep, axis=-1, keepdims=True), 1)
+  count = count.astype(logits.dtype)
+  lowest = jnp.where(keep, logits, -jnp.inf)
+  highest = jax.lax.stop_gradient(jnp.max(lowest, axis=-1, keepdims=True))
+  highest = jnp.where(highest == -jnp.inf, 0, highest)
+  excess = jnp.expm1(jnp.where(keep, (logits - highest) / temperature, 0))
+  mean = jnp.sum(excess, axis=-1, keepdims=True) / count
+  return jnp.where(keep, (excess - mean) / ((1 + mean) * count), 0)
 
 
-def _mean_column_correlation(
-  a: chex.Array,
-  b: chex.Array,
-  valid_rows: chex.Array,
-  valid_columns: chex.Array,
+def _mean_column_decorrelation(
+  a: chex.Array, b: chex.Array, keep: chex.Array
 ) -> jax.Array:
-  """Mean over valid columns of their correlation over valid rows."""
-  a = _centred_columns(a, valid_rows)
-  b = _centred_columns(b, valid_rows)
-  norms = numerics.safe_sqrt(jnp.sum(a * a, axis=0)) * numerics.safe_sqrt(
-    jnp.sum(b * b, axis=0)
+  """Mean over columns of one minus their correlation, over what is kept."""
+  a, b = _centred_columns(a, keep), _centred_columns(b, keep)
+  norms = [numerics.safe_sqrt(jnp.sum(x * x, axis=0)) for x in (a, b)]
+  units = [
+    numerics.safe_divide(x, norm[None, :])
+    for x, norm in zip((a, b), norms, strict=True)
+  ]
+  # |a| |b| - a.b, without the subtraction, in which like vectors cancel.
+  apart = jnp.sum(jnp.square(units[0] - units[1]), axis=0) / 2
+  product = norms[0] * norms[1]
+  losses = (product * apart + _NORM_PRODUCT_OFFSET) / (
+    product + _NORM_PRODUCT_OFFSET
   )
-  correlations = jnp.sum(a * b, axis=0) / (norms + _NORM_PRODUCT_OFFSET)
-  count = jnp.maximum(jnp.sum(valid_columns), 1).astype(a.dtype)
-  return jnp.sum(jnp.where(valid_columns, correlations, 0)) / count
+  columns = jnp.any(keep, axis=0)
+  count = jnp.maximum(jnp.sum(columns), 1).astype(a.dtype)
+  return jnp.sum(jnp.where(columns, losses, 0)) / count
 
 
-def _centred_columns(x: chex.Array, valid_rows: chex.Array) -> jax.Array:
-  """Columns minus their means; exactly 0 where all valid entries are equal.
+def _centred_columns(x: chex.Array, keep: chex.Array) -> jax.Array:
+  """Columns minus their means; exactly 0 where all kept entries are equal.
 
   Otherwise the rounding of the mean would leave a direction to correlate, and
   the small norm a gradient of 1e8.
   """
-  keep = valid_rows[:, None]
   highest = jnp.max(jnp.where(keep, x, -jnp.inf), axis=0, keepdims=True)
   lowest = jnp.min(jnp.where(keep, x, jnp.inf), axis=0, keepdims=True)
-  return jnp.where(highest > lowest, numerics.centred(x, valid_rows), 0)
+  count = jnp.maximum(jnp.sum(keep, axis=0, keepdims=True), 1)
+  mean = jnp.sum(jnp.where(keep, x, 0), axis=0, keepdims=True)
+  # Not `highest > lowest`, which is false for NaN and would hide it.
+  constant = highest <= lowest
+  centred = jnp.where(keep, x - mean / count.astype(x.dtype), 0)
+  return jnp.where(constant, 0, centred)

@@ -4,15 +4,17 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
-from kdjax.losses.response import log_space
+from kdjax.losses import contract
+from kdjax.losses.response import log_space, mixtures
 
 
+@contract.promises('position', temperature=contract.each(contract.POSITIVE))
 def forward_kl_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
   *,
   temperature: chex.Numeric = 1.0,
+  mask: chex.Array | None = None,
 ) -> jax.Array:
   """`KL(teacher || student)`: the student covers all that the teacher says.
 
@@ -22,63 +24,84 @@ def forward_kl_loss(
   Args:
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.
     teacher_logits: Same shape as `student_logits`.
-    temperature: Softens both distributions; higher is softer. Above 0.
+    temperature: Softens both distributions; higher is softer. Above 0. One
+      number, or one of each example.
+    mask: Shape `[...]`, zero for positions that cost nothing and may hold NaN,
+      or None.
 
   Returns:
     Loss per position in nats, shape `[...]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Agarwal et al., `On-Policy Distillation of Language Models: Learning from
     Self-Generated Mistakes <https://arxiv.org/abs/2306.13649>`_, 2023,
     section 2.
   """
-  log_q, log_p = _log_probabilities(student_logits, teacher_logits, temperature)
-  return log_space.kl_divergence(log_p, log_q)
+  chex.assert_equal_shape([student_logits, teacher_logits])
+  valid = log_space.counted(mask, student_logits.shape[:-1])
+  student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
+  losses = log_space.softened_divergence(teacher, student, keep, temperature)
+  return log_space.of_positions(losses, valid)
 
 
+@contract.promises('position', temperature=contract.each(contract.POSITIVE))
 def reverse_kl_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
   *,
   temperature: chex.Numeric = 1.0,
+  mask: chex.Array | None = None,
 ) -> jax.Array:
   """`KL(student || teacher)`: the student says nothing the teacher would not.
 
   The exact sum over classes at given positions. (MiniLLM minimises it over
   sequences that the student samples, by policy gradient with a length
-  normalisation; this is its single-step term.) Infinite where the student
-  allows a class that the teacher excludes with a logit of -inf.
+  normalisation; this is its single-step term.)
 
   Time and memory `O(N C)`.
 
   Args:
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.
     teacher_logits: Same shape as `student_logits`.
-    temperature: Softens both distributions; higher is softer. Above 0.
+    temperature: Softens both distributions; higher is softer. Above 0. One
+      number, or one of each example.
+    mask: Shape `[...]`, zero for positions that cost nothing and may hold NaN,
+      or None.
 
   Returns:
     Loss per position in nats, shape `[...]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Gu et al., `MiniLLM: Knowledge Distillation of Large Language Models
     <https://arxiv.org/abs/2306.08543>`_, 2023, section 2.1.
   """
-  log_q, log_p = _log_probabilities(student_logits, teacher_logits, temperature)
-  return log_space.kl_divergence(log_q, log_p)
+  chex.assert_equal_shape([student_logits, teacher_logits])
+  valid = log_space.counted(mask, student_logits.shape[:-1])
+  student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
+  losses = log_space.softened_divergence(student, teacher, keep, temperature)
+  return log_space.of_positions(losses, valid)
 
 
+@contract.promises(
+  'position',
+  beta=contract.each(contract.FRACTION),
+  temperature=contract.each(contract.POSITIVE),
+)
 def generalised_jensen_shannon_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
   *,
   beta: chex.Numeric = 0.5,
   temperature: chex.Numeric = 1.0,
+  mask: chex.Array | None = None,
 ) -> jax.Array:
   """Divergence between forward (`beta` 0) and reverse (`beta` 1) KL.
 
@@ -98,53 +121,37 @@ def generalised_jensen_shannon_loss(
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.
     teacher_logits: Same shape as `student_logits`.
     beta: Share of the teacher in the mixture, 0 to 1; may be traced.
-    temperature: Softens both distributions; higher is softer. Above 0.
+    temperature: Softens both distributions; higher is softer. Above 0. One
+      number, or one of each example.
+    mask: Shape `[...]`, zero for positions that cost nothing and may hold NaN,
+      or None.
 
   Returns:
     Loss per position in nats, shape `[...]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Agarwal et al., `On-Policy Distillation of Language Models: Learning from
     Self-Generated Mistakes <https://arxiv.org/abs/2306.13649>`_, 2023,
     equation 1.
   """
-  log_q, log_p = _log_probabilities(student_logits, teacher_logits, temperature)
-  beta = jnp.asarray(beta, log_q.dtype)
+  chex.assert_equal_shape([student_logits, teacher_logits])
+  valid = log_space.counted(mask, student_logits.shape[:-1])
+  student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
+  by = contract.over_classes(temperature)
+  difference = (student - teacher) / by
+  beta = jnp.asarray(beta, student.dtype)
   forward_end, reverse_end = beta <= 0, beta >= 1
-  # Double where: log(0) has no derivative in the branch not taken, nor has the
-  # reverse KL where the teacher excludes a class.
+  # Double where: at the ends the mixture is one of the two, and its divergence
+  # has no derivative by beta.
   inner = jnp.where(forward_end | reverse_end, 0.5, beta)
-  # Nor has logaddexp where both exclude it; such a class counts nowhere below.
-  possible = (log_p > -jnp.inf) | (log_q > -jnp.inf)
-  log_m = jnp.logaddexp(
-    jnp.where(possible, log_p, 0) + jnp.log(inner),
-    jnp.where(possible, log_q, 0) + jnp.log1p(-inner),
-  )
-  between = inner * log_space.kl_divergence(log_p, log_m)
-  between += (1 - inner) * log_space.kl_divergence(log_q, log_m)
-  log_p_forward = jnp.where(forward_end, log_p, log_q)
-  log_p_reverse = jnp.where(reverse_end, log_p, log_q)
-  forward = log_space.kl_divergence(log_p_forward, log_q)
-  reverse = log_space.kl_divergence(log_q, log_p_reverse)
-  return jnp.where(
+  between = mixtures.jensen_shannon(teacher / by, difference, keep, inner)
+  forward = log_space.divergence(teacher / by, difference, keep)
+  reverse = log_space.divergence(student / by, -difference, keep)
+  losses = jnp.where(
     forward_end, forward, jnp.where(reverse_end, reverse, between)
   )
-
-
-def _log_probabilities(
-  student_logits: chex.Array,
-  teacher_logits: chex.Array,
-  temperature: chex.Numeric,
-) -> tuple[jax.Array, jax.Array]:
-  """Checked and softened log probabilities of student and teacher."""
-  chex.assert_equal_shape([student_logits, teacher_logits])
-  chex.assert_type([student_logits, teacher_logits], float)
-  student = numerics.at_least_float32(student_logits)
-  teacher = numerics.at_least_float32(teacher_logits)
-  return (
-    jax.nn.log_softmax(student / temperature),
-    jax.nn.log_softmax(teacher / temperature),
-  )
+  return log_space.of_positions(losses, valid)

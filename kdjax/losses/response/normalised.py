@@ -2,11 +2,22 @@
 
 import chex
 import jax
+import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract
 from kdjax.losses.response import log_space
 
+_INSTEAD = (
+  'give argmax(labels, -1) of one-hot labels, and take soft_target_loss for '
+  'soft or mixed ones.'
+)
 
+
+@contract.promises(
+  'position',
+  gamma=contract.each(contract.NOT_NEGATIVE),
+  temperature=contract.each(contract.POSITIVE),
+)
 def normalised_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
@@ -14,6 +25,8 @@ def normalised_loss(
   *,
   gamma: chex.Numeric = 1.5,
   temperature: chex.Numeric = 1.0,
+  ignore: int | None = None,
+  mask: chex.Array | None = None,
 ) -> jax.Array:
   """Soft target of the label, plus the others normalised to sum to one (NKD).
 
@@ -34,14 +47,19 @@ def normalised_loss(
     teacher_logits: Same shape as `student_logits`.
     labels: Integer classes, shape `[...]`.
     gamma: Weight of the non-target term.
-    temperature: Softens the non-target distributions only. Above 0.
+    temperature: Softens the non-target distributions only. Above 0. One
+      number, or one of each example.
+    ignore: A label, such as -100 or 255, of positions that cost nothing; None
+      for none. Other labels outside the classes give NaN.
+    mask: Shape `[...]`, zero for positions that cost nothing and may hold NaN,
+      or None.
 
   Returns:
     Loss per example in nats, shape `[...]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ, the logits are not floating or the
-      labels are not integers.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Yang et al., `From Knowledge Distillation to Self-Knowledge Distillation: A
@@ -49,16 +67,18 @@ def normalised_loss(
     <https://arxiv.org/abs/2303.13005>`_, 2023, section 3.1.
   """
   chex.assert_equal_shape([student_logits, teacher_logits])
-  chex.assert_shape(labels, student_logits.shape[:-1])
-  chex.assert_type(
-    [student_logits, teacher_logits, labels], [float, float, int]
-  )
-  student = numerics.at_least_float32(student_logits)
-  teacher = numerics.at_least_float32(teacher_logits)
-  confidence = jax.nn.sigmoid(log_space.target_log_odds(teacher, labels))
-  log_student = jax.nn.log_sigmoid(log_space.target_log_odds(student, labels))
+  contract.check_labels(labels, student_logits, instead=_INSTEAD)
+  valid = log_space.counted(mask, labels.shape, labels, ignore)
+  student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
+  split = log_space.others(labels, keep)
+  odds = [log_space.target_log_odds(x, split) for x in (student, teacher)]
+  # Where the label is masked both odds are -inf, and 0 * -inf is NaN.
+  log_student = jnp.where(split.labelled, odds[0], 0)
+  target = -jax.nn.sigmoid(odds[1]) * jax.nn.log_sigmoid(log_student)
+  by = contract.over_classes(temperature)
   non_target = log_space.cross_entropy(
-    log_space.other_log_probabilities(teacher / temperature, labels),
-    log_space.other_log_probabilities(student / temperature, labels),
+    log_space.log_probabilities(teacher / by, split.kept),
+    log_space.log_probabilities(student / by, split.kept),
   )
-  return -confidence * log_student + gamma * temperature**2 * non_target
+  losses = target + gamma * temperature**2 * non_target
+  return log_space.of_positions(losses, valid, labels, student.shape[-1])

@@ -2,16 +2,18 @@
 
 import chex
 import jax
-import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract
+from kdjax.losses.response import log_space
 
 
+@contract.promises('position', temperature=contract.each(contract.POSITIVE))
 def soft_target_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
   *,
   temperature: chex.Numeric = 1.0,
+  mask: chex.Array | None = None,
 ) -> jax.Array:
   """Divergence of the student's softened predictions from the teacher's.
 
@@ -20,29 +22,37 @@ def soft_target_loss(
   gradient when the temperature changes. (Dividing by the number of classes
   too, or leaving the factor out, are common slips elsewhere.)
 
+  Never negative, and accurate to the last digits at any temperature and
+  however alike the predictions are. A class that either network masks with
+  -inf, -1e9 or `finfo.min` is left out of both predictions.
+
+  >>> logits = jnp.array([[2.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+  >>> print(soft_target_loss(logits, 2 * logits, temperature=4.0).round(3))
+  [0.835 0.135]
+
   Args:
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.
     teacher_logits: Same shape as `student_logits`.
-    temperature: Softens both distributions; higher is softer. Above 0.
+    temperature: Softens both distributions; higher is softer. Above 0. One
+      number, or one of each example: any leading axes of `[...]`.
+    mask: Shape `[...]`, zero for positions that cost nothing and may hold NaN,
+      or None.
 
   Returns:
     Loss per example in nats, shape `[...]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or the temperature is not
+      above 0.
 
   References:
     Hinton et al., `Distilling the Knowledge in a Neural Network
     <https://arxiv.org/abs/1503.02531>`_, 2015, section 2.
   """
   chex.assert_equal_shape([student_logits, teacher_logits])
-  chex.assert_type([student_logits, teacher_logits], float)
-  student = numerics.at_least_float32(student_logits)
-  teacher = numerics.at_least_float32(teacher_logits)
-  log_q = jax.nn.log_softmax(student / temperature)
-  log_p = jax.nn.log_softmax(teacher / temperature)
-  # A class ruled out by the teacher (logit -inf) adds nothing, whatever the
-  # student says of it: 0 * (-inf - x) would be NaN.
-  possible = log_p > -jnp.inf
-  log_ratio = jnp.where(possible, log_p, 0) - jnp.where(possible, log_q, 0)
-  return temperature**2 * jnp.sum(jnp.exp(log_p) * log_ratio, axis=-1)
+  valid = log_space.counted(mask, student_logits.shape[:-1])
+  student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
+  losses = temperature**2 * log_space.softened_divergence(
+    teacher, student, keep, temperature
+  )
+  return log_space.of_positions(losses, valid)

@@ -4,13 +4,14 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
-from kdjax.losses.response import soft_targets
+from kdjax.losses import contract, numerics
+from kdjax.losses.response import log_space
 
 # Added to the standard deviation, as in the authors' code.
 _STANDARD_DEVIATION_OFFSET = 1e-7
 
 
+@contract.promises('position')
 def standardise_logits(logits: chex.Array) -> jax.Array:
   """Z-scores over classes: `(x - mean) / (std + 1e-7)`, std with ddof 1.
 
@@ -20,36 +21,32 @@ def standardise_logits(logits: chex.Array) -> jax.Array:
   the unbiased deviation of one number is 0 / 0.
 
   Args:
-    logits: Shape `[..., classes]`, finite.
+    logits: Shape `[..., classes]`. Masked classes (-inf, -1e9, `finfo.min`) are
+      left out, and become 0.
 
   Returns:
     Same shape, float32 at least. Invariant to shifts of the logits and (up to
     the 1e-7) to positive scales.
 
   Raises:
-    AssertionError: if the dtype is not floating.
+    RefusedError: if the dtype is not floating.
 
   References:
     Sun et al., `Logit Standardization in Knowledge Distillation
     <https://arxiv.org/abs/2403.01427>`_, 2024, algorithm 1.
   """
-  chex.assert_type(logits, float)
-  logits = numerics.at_least_float32(logits)
-  # From the first logit, so that a common offset costs no accuracy in the mean.
-  relative = logits - logits[..., :1]
-  deviations = relative - jnp.mean(relative, axis=-1, keepdims=True)
-  varied = jnp.any(relative != 0, axis=-1, keepdims=True)
-  degrees = max(logits.shape[-1] - 1, 1)
-  variance = jnp.sum(deviations**2, axis=-1, keepdims=True) / degrees
-  scale = numerics.safe_sqrt(variance) + _STANDARD_DEVIATION_OFFSET
-  return jnp.where(varied, deviations / scale, 0)
+  logits, keep = log_space.single(logits)
+  deviations, deviation = _deviations(logits, keep)
+  return numerics.safe_divide(deviations, deviation + _offset(deviation))
 
 
+@contract.promises('position', temperature=contract.each(contract.POSITIVE))
 def standardised_soft_target_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
   *,
   temperature: chex.Numeric = 2.0,
+  mask: chex.Array | None = None,
 ) -> jax.Array:
   """Soft targets between standardised logits.
 
@@ -60,22 +57,73 @@ def standardised_soft_target_loss(
   Args:
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.
     teacher_logits: Same shape as `student_logits`.
-    temperature: Softens both distributions; higher is softer. Above 0.
+    temperature: Softens both distributions; higher is softer. Above 0. One
+      number, or one of each example.
+    mask: Shape `[...]`, zero for positions that cost nothing and may hold NaN,
+      or None.
 
   Returns:
     Loss per example in nats, shape `[...]`, float32 at least. Invariant to
     shift and positive scale of either set of logits.
 
   Raises:
-    AssertionError: if the shapes differ or the dtypes are not floating.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Sun et al., `Logit Standardization in Knowledge Distillation
     <https://arxiv.org/abs/2403.01427>`_, 2024, algorithm 1.
   """
   chex.assert_equal_shape([student_logits, teacher_logits])
-  return soft_targets.soft_target_loss(
-    standardise_logits(student_logits),
-    standardise_logits(teacher_logits),
-    temperature=temperature,
+  valid = log_space.counted(mask, student_logits.shape[:-1])
+  student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
+  by = contract.over_classes(temperature)
+  ours, theirs = (_deviations(x, keep) for x in (student, teacher))
+  scales = [x[1] + _offset(x[1]) for x in (ours, theirs)]
+  # Scores of networks that nearly agree share their digits: their difference
+  # is that of the deviations, and that of the scales.
+  change = _deviations(student - teacher, keep)[0]
+  narrowing = _scale_difference(theirs, ours, change, keep)
+  difference = numerics.safe_divide(change, scales[0])
+  difference += theirs[0] * numerics.safe_divide(
+    narrowing, scales[0] * scales[1]
   )
+  constant = (scales[0] == 0) | (scales[1] == 0)
+  scores = [
+    numerics.safe_divide(x[0], scale)
+    for x, scale in zip((ours, theirs), scales, strict=True)
+  ]
+  difference = jnp.where(constant, scores[0] - scores[1], difference)
+  losses = temperature**2 * log_space.divergence(
+    scores[1] / by, difference / by, keep
+  )
+  return log_space.of_positions(losses, valid)
+
+
+def _deviations(x: chex.Array, keep: chex.Array) -> tuple[jax.Array, jax.Array]:
+  """From the mean of the kept classes; and the standard deviation."""
+  count = jnp.sum(keep, axis=-1, keepdims=True).astype(x.dtype)
+  # From one of the logits, so that a common offset costs no accuracy.
+  first = jnp.take_along_axis(
+    x, jnp.argmax(keep, axis=-1, keepdims=True), axis=-1
+  )
+  relative = jnp.where(keep, x - first, 0)
+  mean = jnp.sum(relative, axis=-1, keepdims=True) / jnp.maximum(count, 1)
+  varied = jnp.any(relative != 0, axis=-1, keepdims=True)
+  deviations = jnp.where(keep & varied, relative - mean, 0)
+  squares = jnp.sum(jnp.square(deviations), axis=-1, keepdims=True)
+  return deviations, numerics.safe_sqrt(squares / jnp.maximum(count - 1, 1))
+
+
+def _offset(deviation: chex.Array) -> jax.Array:
+  """The authors' offset; 0 beside a deviation of 0, which divides nothing."""
+  return jnp.where(deviation == 0, 0, _STANDARD_DEVIATION_OFFSET)
+
+
+def _scale_difference(theirs, ours, change, keep) -> jax.Array:
+  """Standard deviation of the teacher's logits less that of the student's."""
+  count = jnp.sum(keep, axis=-1, keepdims=True).astype(change.dtype)
+  products = -change * (theirs[0] + ours[0])
+  difference = jnp.sum(products, axis=-1, keepdims=True)
+  difference /= jnp.maximum(count - 1, 1)
+  return numerics.safe_divide(difference, theirs[1] + ours[1])

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import numerics
+from kdjax.losses import contract
 from kdjax.losses.response import log_space
 
 # Keeps the ratio finite when the teacher is certain of the label; as in the
@@ -12,12 +12,15 @@ from kdjax.losses.response import log_space
 _SMALLEST_CROSS_ENTROPY = 1e-7
 
 
+@contract.promises('position', temperature=contract.each(contract.POSITIVE))
 def weighted_soft_label_loss(
   student_logits: chex.Array,
   teacher_logits: chex.Array,
   labels: chex.Array,
   *,
   temperature: chex.Numeric = 2.0,
+  ignore: int | None = None,
+  mask: chex.Array | None = None,
 ) -> jax.Array:
   """Soft cross-entropy, weighted by how far the student lags the teacher.
 
@@ -33,15 +36,21 @@ def weighted_soft_label_loss(
   Args:
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.
     teacher_logits: Same shape as `student_logits`.
-    labels: Integer classes, shape `[...]`.
-    temperature: Softens both distributions; higher is softer. Above 0.
+    labels: Integer classes, shape `[...]`, or distributions over the classes
+      (one-hot, soft, mixed), shape `[..., classes]`.
+    temperature: Softens both distributions; higher is softer. Above 0. One
+      number, or one of each example.
+    ignore: A label, such as -100 or 255, of positions that cost nothing; None
+      for none. Other labels outside the classes give NaN.
+    mask: Shape `[...]`, zero for positions that cost nothing and may hold NaN,
+      or None.
 
   Returns:
     Loss per example in nats, shape `[...]`, float32 at least.
 
   Raises:
-    AssertionError: if the shapes differ, the logits are not floating or the
-      labels are not integers.
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
 
   References:
     Zhou et al., `Rethinking Soft Labels for Knowledge Distillation: A
@@ -49,26 +58,20 @@ def weighted_soft_label_loss(
     2021, section 4. Weight 2.5 beside the cross-entropy on ImageNet.
   """
   chex.assert_equal_shape([student_logits, teacher_logits])
-  chex.assert_shape(labels, student_logits.shape[:-1])
-  chex.assert_type(
-    [student_logits, teacher_logits, labels], [float, float, int]
-  )
-  student = numerics.at_least_float32(student_logits)
-  teacher = numerics.at_least_float32(teacher_logits)
-  ratio = _label_cross_entropy(student, labels) / (
-    _label_cross_entropy(teacher, labels) + _SMALLEST_CROSS_ENTROPY
-  )
+  contract.check_labels_or_shares(labels, student_logits)
+  shape = student_logits.shape[:-1]
+  valid = log_space.counted(mask, shape, labels, ignore)
+  student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
+  # Relative accuracy matters: the ratio may be one of two numbers near 1e-7.
+  hard = [
+    log_space.label_cross_entropy(x, keep, labels) for x in (student, teacher)
+  ]
+  ratio = hard[0] / (hard[1] + _SMALLEST_CROSS_ENTROPY)
   weight = jax.lax.stop_gradient(-jnp.expm1(-ratio))
-  loss = log_space.cross_entropy(
-    jax.nn.log_softmax(teacher / temperature),
-    jax.nn.log_softmax(student / temperature),
+  by = contract.over_classes(temperature)
+  soft = log_space.cross_entropy(
+    log_space.log_probabilities(teacher / by, keep),
+    log_space.log_probabilities(student / by, keep),
   )
-  return temperature**2 * weight * loss
-
-
-def _label_cross_entropy(logits: chex.Array, labels: chex.Array) -> jax.Array:
-  """`-log p` of the label, to full relative accuracy where `p` is near 1.
-
-  Its size matters there: it is divided by another of 1e-7.
-  """
-  return -jax.nn.log_sigmoid(log_space.target_log_odds(logits, labels))
+  losses = temperature**2 * weight * soft
+  return log_space.of_positions(losses, valid, labels, student.shape[-1])

@@ -10,7 +10,6 @@ from kdjax.recipes.errors import SettingsError
 from kdjax.recipes.methods.choice import Choice, Terms, before_relu
 from kdjax.recipes.methods.method import Method
 from kdjax.recipes.methods.response import soft_targets
-from kdjax.training import AXIS
 
 
 def _hint_stage(choice: Choice) -> Terms:
@@ -19,9 +18,7 @@ def _hint_stage(choice: Choice) -> Terms:
   The mean of squares: it is the paper's half squared norm up to a constant,
   and its gradient does not grow with the layer, so one learning rate fits.
   """
-  term = transforms.hint(
-    **choice.hint_layers(), mean_squared=True, axis_name=AXIS
-  )
+  term = transforms.hint(**choice.hint_layers(), mean_squared=True)
   weight = choice.settings.hint_weight
   return {'hint': (1.0 if weight is None else weight, term)}
 
@@ -29,7 +26,7 @@ def _hint_stage(choice: Choice) -> Terms:
 def _one_stage_hint(choice: Choice) -> Terms:
   """Hints as benchmark codebases train them: beside the labels, weight 100."""
   term = transforms.hint(
-    **choice.hint_layers(), mean_squared=True, batch_norm=True, axis_name=AXIS
+    **choice.hint_layers(), mean_squared=True, batch_norm=True
   )
   weight = choice.settings.hint_weight
   return {'hint': (100.0 if weight is None else weight, term)}
@@ -70,14 +67,13 @@ def _factors(choice: Choice) -> Terms:
   term = transforms.factor_transfer(
     **choice.last_stages(),
     paraphraser_steps=epochs * choice.steps_per_epoch,
-    axis_name=AXIS,
   )
   return {'ft': (200.0, term)}
 
 
 def _boundaries(choice: Choice) -> Terms:
   """Heo et al. 2019a: a first stage of the activation boundaries alone."""
-  term = transforms.activation_boundary(**_before_relus(choice), axis_name=AXIS)
+  term = transforms.activation_boundary(**_before_relus(choice))
   return {'ab': (0.003, term)}
 
 
@@ -104,7 +100,7 @@ def _overhaul(choice: Choice) -> Terms:
         f'{choice.settings.teacher} does not have',
       )
     margins[tap] = _margin(norm)
-  term = transforms.overhaul(**pairs, margins=margins, axis_name=AXIS)
+  term = transforms.overhaul(**pairs, margins=margins)
   return {'ofd': (1e-3, term)}
 
 
@@ -134,7 +130,6 @@ def _review(choice: Choice) -> Terms:
   term = transforms.review(
     student=(*pairs['student'], 'embedding'),
     teacher=(*before_relu(choice.teacher, pairs['teacher']), 'embedding'),
-    axis_name=AXIS,
   )
   return {'review': (choice.ramp(1.0), term)}
 
@@ -147,12 +142,12 @@ def _channel_wise(choice: Choice) -> Terms:
 def _pearson(choice: Choice) -> Terms:
   """Cao et al. 2022; the weight is of a detector's pyramid levels."""
   term = transforms.pearson_feature(**choice.last_stages())
-  return {'pkd': (10.0, transforms.across_devices(term, AXIS))}
+  return {'pkd': (10.0, term)}
 
 
 def _inter_channel(choice: Choice) -> Terms:
   """Liu et al. 2021."""
-  term = transforms.inter_channel(**choice.last_stages(), axis_name=AXIS)
+  term = transforms.inter_channel(**choice.last_stages())
   return {'ickd': (2.5, term)}
 
 

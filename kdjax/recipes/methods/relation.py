@@ -3,13 +3,6 @@
 from kdjax import transforms
 from kdjax.recipes.methods.choice import Choice, Terms
 from kdjax.recipes.methods.method import Method
-from kdjax.training import AXIS
-from kdjax.transforms import LossTransform
-
-
-def _global(term: LossTransform) -> LossTransform:
-  """All of them couple the examples of the global batch."""
-  return transforms.across_devices(term, AXIS)
 
 
 def _distances_and_angles(choice: Choice) -> Terms:
@@ -18,21 +11,21 @@ def _distances_and_angles(choice: Choice) -> Terms:
   return {
     'distance': (
       settings.distance_weight,
-      _global(transforms.relational_distance()),
+      transforms.relational_distance(),
     ),
-    'angle': (settings.angle_weight, _global(transforms.relational_angle())),
+    'angle': (settings.angle_weight, transforms.relational_angle()),
   }
 
 
 def _similarity(choice: Choice) -> Terms:
   """Tung and Mori 2019, of the last stages."""
   term = transforms.similarity_preserving(**choice.last_stages())
-  return {'sp': (3000.0, _global(term))}
+  return {'sp': (3000.0, term)}
 
 
 def _congruence(choice: Choice) -> Terms:
   """Peng et al. 2019, the form of benchmark codebases."""
-  return {'cc': (0.02, _global(transforms.correlation_congruence()))}
+  return {'cc': (0.02, transforms.correlation_congruence())}
 
 
 def _kernel_congruence(choice: Choice) -> Terms:
@@ -40,12 +33,12 @@ def _kernel_congruence(choice: Choice) -> Terms:
 
   The weight is Knowledge-Distillation-Zoo's, whose form is the same.
   """
-  return {'cckd': (100.0, _global(transforms.kernel_correlation_congruence()))}
+  return {'cckd': (100.0, transforms.kernel_correlation_congruence())}
 
 
 def _probabilistic(choice: Choice) -> Terms:
   """Passalis and Tefas 2018; the weight is RepDistiller's."""
-  return {'pkt': (30000.0, _global(transforms.probabilistic_transfer()))}
+  return {'pkt': (30000.0, transforms.probabilistic_transfer())}
 
 
 def _contrastive_representation(choice: Choice) -> Terms:
@@ -56,20 +49,20 @@ def _contrastive_representation(choice: Choice) -> Terms:
     labels=choice.labels,
     negatives=min(16384, examples),
   )
-  return {'crd': (0.8, _global(term))}
+  return {'crd': (0.8, term)}
 
 
 def _contrastive(choice: Choice) -> Terms:
   """In-batch negatives; no weight with authority, so 1."""
-  return {'contrastive': (1.0, _global(transforms.in_batch_contrastive()))}
+  return {'contrastive': (1.0, transforms.in_batch_contrastive())}
 
 
 def _linear_cka(choice: Choice) -> Terms:
-  return {'cka': (1.0, _global(transforms.linear_cka()))}
+  return {'cka': (1.0, transforms.linear_cka())}
 
 
 def _rbf_cka(choice: Choice) -> Terms:
-  return {'rbf_cka': (1.0, _global(transforms.rbf_cka()))}
+  return {'rbf_cka': (1.0, transforms.rbf_cka())}
 
 
 def _instance_graph(choice: Choice) -> Terms:
@@ -78,7 +71,7 @@ def _instance_graph(choice: Choice) -> Terms:
   term = transforms.instance_relation_graph(
     student_layers=pairs['student'], teacher_layers=pairs['teacher']
   )
-  return {'irg': (1.0, _global(term))}
+  return {'irg': (1.0, term)}
 
 
 METHODS = {

@@ -3,7 +3,6 @@
 from kdjax import transforms
 from kdjax.recipes.methods.choice import Choice, Terms
 from kdjax.recipes.methods.method import Method
-from kdjax.training import AXIS
 
 
 def soft_targets(choice: Choice) -> Terms:
@@ -33,7 +32,7 @@ def _dist(choice: Choice) -> Terms:
     intra_weight=2.0,
     temperature=choice.settings.temperature,
   )
-  return {'dist': (1.0, transforms.across_devices(term, AXIS))}
+  return {'dist': (1.0, term)}
 
 
 def _standardised(choice: Choice) -> Terms:
@@ -53,7 +52,7 @@ def _normalised(choice: Choice) -> Terms:
 
 def _direction(choice: Choice) -> Terms:
   """The streamlined direction term beside soft targets, half each."""
-  term = transforms.across_devices(transforms.direction(), AXIS)
+  term = transforms.direction()
   soft = transforms.soft_targets(temperature=choice.settings.temperature)
   return {'direction': (0.5, term), 'skd_soft': (0.5, soft)}
 

@@ -11,7 +11,7 @@ import jax
 
 from kdjax.losses.feature.attention_matrices import attention_matrix_loss
 from kdjax.losses.feature.attention_relations import minilm_loss, minilmv2_loss
-from kdjax.transforms import base
+from kdjax.transforms import base, stateless
 from kdjax.transforms.feature import binding
 
 
@@ -124,7 +124,7 @@ def attention_matrices(
     ]
     return base.batch_mean(sum(losses[1:], losses[0]), batch)
 
-  return base.stateless(apply)._replace(init=init)
+  return stateless.stateless(apply, couples=False, init=init)
 
 
 def _relations(
@@ -166,7 +166,7 @@ def _relations(
     )
     return base.batch_mean(loss(sources, targets), batch)
 
-  return base.stateless(apply)._replace(init=init)
+  return stateless.stateless(apply, couples=False, init=init)
 
 
 def _check_heads(argument: str, heads: int) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from kdjax.losses import numerics
 from kdjax.losses.feature import maps
-from kdjax.transforms import base
+from kdjax.transforms import axes, base
 
 # Name of a tap, or of several whose losses are summed.
 Taps = str | Sequence[str]
@@ -134,20 +134,23 @@ class Pair(NamedTuple):
 def summed(
   pairs: Sequence[Pair],
   *,
-  connect: Callable[..., nn.Module | None] = lambda source, target: None,
+  connect: Callable[..., nn.Module | None] = lambda source, target, axis: None,
   check: Callable[..., None] = lambda source, target, pair: None,
   pool: bool = False,
+  couples: bool = False,
 ) -> base.LossTransform:
   """The weighted sum of the losses of pairs of maps.
 
   Args:
     pairs: At least one.
-    connect: `(source, target) -> module`, from two maps of which it reads the
-      shapes, to the module `(source, mask) -> features` trained on the
-      student's side, or None. Its variables go by `pair1`, `pair2`, ...
+    connect: `(source, target, axis_name) -> module`, from two maps, whose
+      shapes it reads, and a mapped axis for batch norms, to the module
+      `(source, mask) -> features` trained on the student's side, or None. Its
+      variables go by `pair1`, `pair2`, ...
     check: `(source, target, (student, teacher))`; raises ValueError, from
       `init`, if two maps do not fit.
     pool: Average-pool a student's map that is the larger, before `connect`.
+    couples: Whether the examples of the batch meet in the losses.
   """
   keys = [f'pair{i}' for i in range(1, len(pairs) + 1)]
 
@@ -158,7 +161,7 @@ def summed(
       source = example_map(student, pair.student, 'student')
       target = example_map(teacher, pair.teacher, 'teacher')
       check(source, target, (pair.student, pair.teacher))
-      module = connect(source, target)
+      module = connect(source, target, None)
       if module is not None:
         own = init_module(part_key, module, source)
         params[name] = own.params
@@ -166,28 +169,33 @@ def summed(
           state[name] = own.state
     return base.LossVariables(params, state)
 
-  def apply(variables, student, teacher, batch, step):
-    del step
-    mask, values, state = batch.get('weight'), [], {}
-    for name, pair in zip(keys, pairs, strict=True):
-      source = read_map(student, pair.student, batch)
-      target = read_map(teacher, pair.teacher, batch)
-      if pool:
-        source, _ = maps.to_common_size(source, target)
-      module = connect(source, target)
-      if module is not None:
-        own = variables.state.get(name, {})
-        source, new = apply_module(
-          module, variables.params[name], own, source, mask
-        )
-        if new:
-          state[name] = new
-      value = pair.loss(source, target, mask)
-      value = base.batch_mean(value, batch) if value.ndim else value
-      values.append(pair.weight * value)
-    return sum(values[1:], values[0]), state, {}
+  def build(axis_name):
+    def apply(variables, student, teacher, batch, step):
+      del step
+      mask, values, state = batch.get('weight'), [], {}
+      for name, pair in zip(keys, pairs, strict=True):
+        source = read_map(student, pair.student, batch)
+        target = read_map(teacher, pair.teacher, batch)
+        if pool:
+          source, _ = maps.to_common_size(source, target)
+        module = connect(source, target, axis_name)
+        if module is not None:
+          own = variables.state.get(name, {})
+          source, new = apply_module(
+            module, variables.params[name], own, source, mask
+          )
+          if new:
+            state[name] = new
+        value = pair.loss(source, target, mask)
+        value = base.batch_mean(value, batch) if value.ndim else value
+        values.append(pair.weight * value)
+      return sum(values[1:], values[0]), state, {}
 
-  return base.LossTransform(init, apply)
+    return init, apply
+
+  if couples:
+    return axes.coupled(*build(None))
+  return axes.synchronised(build)
 
 
 def plain(

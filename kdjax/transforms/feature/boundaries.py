@@ -10,19 +10,21 @@ import chex
 import flax.linen as nn
 import jax
 
+from kdjax.losses import contract
 from kdjax.losses.feature.activation_boundary import activation_boundary_loss
 from kdjax.losses.feature.overhaul import overhaul_loss, overhaul_margin
 from kdjax.transforms import base
 from kdjax.transforms.connectors import BoundaryConnector, NormalisedProjection
 from kdjax.transforms.feature import binding
+from kdjax.transforms.numbers import Number, accepts
 
 
+@accepts(margin=contract.NOT_NEGATIVE)
 def activation_boundary(
   *,
   student: binding.Taps,
   teacher: binding.Taps,
-  margin: float = 1.0,
-  axis_name: str | None = None,
+  margin: Number = 1.0,
 ) -> base.LossTransform:
   """`kdjax.losses.activation_boundary_loss` of pairs of pre-activations (AB).
 
@@ -38,22 +40,18 @@ def activation_boundary(
       first.
     teacher: As many names of the teacher's.
     margin: How far beyond the boundary the student must be. Not negative.
-    axis_name: Mapped axis for the connector's batch norm; None for each
-      device's own examples.
 
   Raises:
     ValueError: if the margin is negative or the numbers of taps differ; from
       `init`, if there is no such tap (lists those there are), it is no map, or
       the student's is smaller otherwise than by half.
   """
-  if not margin >= 0:
-    raise ValueError(f'margin must not be negative, got {margin}.')
 
   def loss(source, target, mask):
     del mask
     return activation_boundary_loss(source, target, margin=margin)
 
-  def connect(source: jax.Array, target: jax.Array) -> nn.Module | None:
+  def connect(source, target, axis_name) -> nn.Module | None:
     if source.shape[1:] == target.shape[1:]:
       return None
     height, width, channels = target.shape[1:]
@@ -72,7 +70,6 @@ def overhaul(
   student: binding.Taps,
   teacher: binding.Taps,
   margins: Mapping[str, chex.Array],
-  axis_name: str | None = None,
 ) -> base.LossTransform:
   """`kdjax.losses.overhaul_loss` of pairs of pre-activations (OFD).
 
@@ -98,8 +95,6 @@ def overhaul(
     teacher: As many names of the teacher's.
     margins: By each of the teacher's names the margins of its channels, shape
       `[channels]`, not positive; constants.
-    axis_name: Mapped axis for the connector's batch norm; None for each
-      device's own examples.
 
   Raises:
     ValueError: if the numbers of taps differ or a margin is missing; from
@@ -134,7 +129,7 @@ def overhaul(
   ]
   return binding.summed(
     pairs,
-    connect=lambda _, target: NormalisedProjection(
+    connect=lambda _, target, axis_name: NormalisedProjection(
       target.shape[-1], axis_name, normal_init=True
     ),
     check=check,

@@ -9,19 +9,22 @@ import functools
 import flax.linen as nn
 import jax
 
+from kdjax.losses import contract
 from kdjax.losses.feature.channel_wise import channel_wise_loss
 from kdjax.losses.feature.inter_channel import inter_channel_loss
 from kdjax.losses.feature.pearson import pearson_feature_loss
 from kdjax.transforms import base
 from kdjax.transforms.connectors import NormalisedProjection, Projection
 from kdjax.transforms.feature import binding
+from kdjax.transforms.numbers import Number, accepts
 
 
+@accepts(temperature=contract.POSITIVE)
 def channel_wise(
   *,
   student: binding.Taps,
   teacher: binding.Taps,
-  temperature: float = 4.0,
+  temperature: Number = 4.0,
 ) -> base.LossTransform:
   """`kdjax.losses.channel_wise_loss`, summed over pairs of maps (CWD).
 
@@ -38,7 +41,6 @@ def channel_wise(
       differ; from `init`, if there is no such tap (lists those there are), it
       is no map or the sizes differ.
   """
-  base.check_positive('temperature', temperature)
   loss = functools.partial(channel_wise_loss, temperature=temperature)
   return binding.plain(
     loss, student, teacher, connect=_to_channels, check=_check_size
@@ -50,10 +52,9 @@ def pearson_feature(
 ) -> base.LossTransform:
   """`kdjax.losses.pearson_feature_loss`, summed over pairs of maps (PKD).
 
-  Couples the examples of the batch: on several devices wrap it in
-  `across_devices`. Through a 1x1 convolution, trained with the student, where
-  the channels differ (the paper's detectors agree). Weight 10 on one-stage
-  detectors, per level of the pyramid.
+  Couples the examples of the batch. Through a 1x1 convolution, trained with the
+  student, where the channels differ (the paper's detectors agree). Weight 10 on
+  one-stage detectors, per level of the pyramid.
 
   Args:
     student: Name of the student's map, or names of several.
@@ -69,7 +70,9 @@ def pearson_feature(
 
   names = binding.pair_names(student, teacher)
   return binding.summed(
-    [binding.Pair(s, t, loss) for s, t in names], connect=_to_channels
+    [binding.Pair(s, t, loss) for s, t in names],
+    connect=_to_channels,
+    couples=True,
   )
 
 
@@ -77,7 +80,6 @@ def inter_channel(
   *,
   student: binding.Taps,
   teacher: binding.Taps,
-  axis_name: str | None = None,
 ) -> base.LossTransform:
   """`kdjax.losses.inter_channel_loss`, summed over pairs of maps (ICKD).
 
@@ -87,8 +89,6 @@ def inter_channel(
   Args:
     student: Name of the student's map, or names of several.
     teacher: As many names of the teacher's maps, of any size.
-    axis_name: Mapped axis for the batch norm's statistics; None for each
-      device's own examples.
 
   Raises:
     ValueError: if the numbers of taps differ; from `init`, if there is no such
@@ -98,12 +98,17 @@ def inter_channel(
     inter_channel_loss,
     student,
     teacher,
-    connect=lambda _, target: NormalisedProjection(target.shape[-1], axis_name),
+    connect=lambda _, target, axis_name: NormalisedProjection(
+      target.shape[-1], axis_name
+    ),
   )
 
 
-def _to_channels(source: jax.Array, target: jax.Array) -> nn.Module | None:
+def _to_channels(
+  source: jax.Array, target: jax.Array, axis_name: str | None
+) -> nn.Module | None:
   """A 1x1 convolution where the channels differ."""
+  del axis_name  # has no batch norm
   channels = target.shape[-1]
   return Projection(channels) if source.shape[-1] != channels else None
 

@@ -3,23 +3,27 @@
 import jax
 import jax.numpy as jnp
 
+from kdjax.losses import contract
 from kdjax.losses.feature.factor_transfer import factor_transfer_loss
 from kdjax.losses.feature.hints import hint_loss
-from kdjax.transforms import base
+from kdjax.transforms import axes, base
 from kdjax.transforms.connectors import Paraphraser, Translator
 from kdjax.transforms.feature import binding
+from kdjax.transforms.numbers import Number, accepts
 
 
+@accepts(
+  rate=contract.POSITIVE, p1=contract.AT_LEAST_ONE, p2=contract.AT_LEAST_ONE
+)
 def factor_transfer(
   *,
   student: str,
   teacher: str,
   paraphraser_steps: int,
   rate: float = 0.5,
-  p1: float = 2.0,
-  p2: float = 1.0,
+  p1: Number = 2.0,
+  p2: Number = 1.0,
   whole_factors: bool = False,
-  axis_name: str | None = None,
 ) -> base.LossTransform:
   """`kdjax.losses.factor_transfer_loss` with its two trained networks (FT).
 
@@ -42,8 +46,6 @@ def factor_transfer(
     p1: Power of the activations, at least 1.
     p2: Power of the differences, at least 1.
     whole_factors: The paper's form, which compares every channel.
-    axis_name: Mapped axis for the translator's batch norm; None for each
-      device's own examples.
 
   Raises:
     ValueError: if a hyperparameter is out of range; from `init`, if there is
@@ -54,9 +56,9 @@ def factor_transfer(
     Kim et al., `Paraphrasing Complex Network: Network Compression via Factor
     Transfer <https://arxiv.org/abs/1802.04977>`_, 2018, section 3.
   """
-  _check(paraphraser_steps, rate, p1, p2)
+  _check_steps(paraphraser_steps)
 
-  def modules(channels: int) -> tuple[Paraphraser, Translator]:
+  def modules(channels: int, axis_name=None) -> tuple[Paraphraser, Translator]:
     factors = int(channels * rate)
     return Paraphraser(channels, factors), Translator(factors, axis_name)
 
@@ -79,54 +81,53 @@ def factor_transfer(
       {'paraphraser': frozen, 'translator': translation.state},
     )
 
-  def apply(variables, student_outputs, teacher_outputs, batch, step):
-    source = binding.read_map(student_outputs, student, batch)
-    target = binding.read_map(teacher_outputs, teacher, batch)
-    paraphraser, translator = modules(target.shape[-1])
-    params, state = variables
-    # The step after the last one sees what that one has made of the params.
-    frozen = jax.tree.map(
-      lambda new, old: jnp.where(step <= paraphraser_steps, new, old),
-      params['paraphraser'],
-      state['paraphraser'],
+  def transfer_of(translated, factors):
+    return factor_transfer_loss(
+      translated,
+      jax.lax.stop_gradient(factors),
+      p1=p1,
+      p2=p2,
+      whole_factors=whole_factors,
     )
-    factors, decoded = paraphraser.apply({'params': frozen}, target)
-    translated, translator_state = binding.apply_module(
-      translator,
-      params['translator'],
-      state['translator'],
-      source,
-      batch.get('weight'),
-    )
-    reconstruction = base.batch_mean(
-      hint_loss(decoded, target, mean_squared=True), batch
-    )
-    transfer = base.batch_mean(
-      factor_transfer_loss(
-        translated,
-        jax.lax.stop_gradient(factors),
-        p1=p1,
-        p2=p2,
-        whole_factors=whole_factors,
-      ),
-      batch,
-    )
-    value = jnp.where(step < paraphraser_steps, reconstruction, transfer)
-    metrics = {'reconstruction': reconstruction, 'factor_transfer': transfer}
-    state = {'paraphraser': frozen, 'translator': translator_state}
-    return value, state, metrics
 
-  return base.LossTransform(init, apply)
+  def build(axis_name):
+    def apply(variables, student_outputs, teacher_outputs, batch, step):
+      source = binding.read_map(student_outputs, student, batch)
+      target = binding.read_map(teacher_outputs, teacher, batch)
+      paraphraser, translator = modules(target.shape[-1], axis_name)
+      params, state = variables
+      # The step after the last one sees what that one has made of the params.
+      frozen = jax.tree.map(
+        lambda new, old: jnp.where(step <= paraphraser_steps, new, old),
+        params['paraphraser'],
+        state['paraphraser'],
+      )
+      factors, decoded = paraphraser.apply({'params': frozen}, target)
+      translated, translator_state = binding.apply_module(
+        translator,
+        params['translator'],
+        state['translator'],
+        source,
+        batch.get('weight'),
+      )
+      reconstruction = base.batch_mean(
+        hint_loss(decoded, target, mean_squared=True), batch
+      )
+      transfer = base.batch_mean(transfer_of(translated, factors), batch)
+      value = jnp.where(step < paraphraser_steps, reconstruction, transfer)
+      metrics = {'reconstruction': reconstruction, 'factor_transfer': transfer}
+      state = {'paraphraser': frozen, 'translator': translator_state}
+      return value, state, metrics
+
+    return init, apply
+
+  return axes.synchronised(build)
 
 
-def _check(paraphraser_steps: int, rate: float, p1: float, p2: float) -> None:
-  """Raises ValueError for hyperparameters out of range."""
+def _check_steps(paraphraser_steps: int) -> None:
+  """Raises ValueError unless it is a count of steps, or 0."""
   if not isinstance(paraphraser_steps, int) or paraphraser_steps < 0:
     raise ValueError(
       'paraphraser_steps must be an integer not below 0, got '
       f'{paraphraser_steps}.'
     )
-  base.check_positive('rate', rate)
-  for name, power in (('p1', p1), ('p2', p2)):
-    if not power >= 1:
-      raise ValueError(f'{name} must be at least 1, got {power}.')

@@ -11,7 +11,7 @@ from kdjax.losses.feature.masked_generative import (
   masked_generative_loss,
   random_mask,
 )
-from kdjax.transforms import base
+from kdjax.transforms import axes, base
 from kdjax.transforms.connectors import MaskedGenerator
 from kdjax.transforms.feature import binding
 
@@ -77,4 +77,4 @@ def masked_generative(
     value = base.batch_mean(masked_generative_loss(generated, target), batch)
     return value, variables.state, {}
 
-  return base.LossTransform(init, apply)
+  return axes.per_example(init, apply)

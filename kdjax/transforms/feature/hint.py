@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from kdjax.losses.feature.hints import hint_loss
-from kdjax.transforms import base
+from kdjax.transforms import axes, base
 from kdjax.transforms.connectors import Regressor
 from kdjax.transforms.feature import binding
 
@@ -15,7 +15,6 @@ def hint(
   teacher: str,
   mean_squared: bool = False,
   batch_norm: bool = False,
-  axis_name: str | None = None,
 ) -> base.LossTransform:
   """`kdjax.losses.hint_loss` through a regressor that trains with the student.
 
@@ -28,8 +27,6 @@ def hint(
     teacher: Name of the teacher's hint layer, of the same rank.
     mean_squared: The mean over all elements instead of half the sum.
     batch_norm: Batch norm before the regressor's ReLU.
-    axis_name: Mapped axis over which that batch norm takes its statistics;
-      None for each device's own examples.
 
   Raises:
     ValueError: from `init`, if there is no such tap (lists those there are) or
@@ -40,7 +37,7 @@ def hint(
     <https://arxiv.org/abs/1412.6550>`_, 2015, section 2.2.
   """
 
-  def regressor(target: jax.Array) -> Regressor:
+  def regressor(target: jax.Array, axis_name: str | None) -> Regressor:
     return Regressor(
       shape=target.shape[1:], batch_norm=batch_norm, axis_name=axis_name
     )
@@ -51,23 +48,26 @@ def hint(
     source, target = student_outputs[student], teacher_outputs[teacher]
     _check_shapes(student, source.shape, teacher, target.shape)
     zeros = jnp.zeros(source.shape, source.dtype)
-    variables = dict(regressor(target).init(key, zeros))
+    variables = dict(regressor(target, None).init(key, zeros))
     params = variables.pop('params')
     return base.LossVariables(params, variables)
 
-  def apply(variables, student_outputs, teacher_outputs, batch, step):
-    del step
-    target = binding.read(teacher_outputs, teacher, batch)
-    regressed, state = regressor(target).apply(
-      {'params': variables.params, **variables.state},
-      binding.read(student_outputs, student, batch),
-      batch.get('weight'),
-      mutable=list(variables.state),
-    )
-    losses = hint_loss(regressed, target, mean_squared=mean_squared)
-    return base.batch_mean(losses, batch), dict(state), {}
+  def build(axis_name):
+    def apply(variables, student_outputs, teacher_outputs, batch, step):
+      del step
+      target = binding.read(teacher_outputs, teacher, batch)
+      regressed, state = regressor(target, axis_name).apply(
+        {'params': variables.params, **variables.state},
+        binding.read(student_outputs, student, batch),
+        batch.get('weight'),
+        mutable=list(variables.state),
+      )
+      losses = hint_loss(regressed, target, mean_squared=mean_squared)
+      return base.batch_mean(losses, batch), dict(state), {}
 
-  return base.LossTransform(init, apply)
+    return init, apply
+
+  return axes.synchronised(build)
 
 
 def _check_shapes(student: str, source: tuple, teacher: str, target: tuple):

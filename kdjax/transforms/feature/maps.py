@@ -12,19 +12,22 @@ import itertools
 import flax.linen as nn
 import jax
 
+from kdjax.losses import contract
 from kdjax.losses.feature import neuron_selectivity as selectivity
 from kdjax.losses.feature.attention import attention_transfer_loss
 from kdjax.losses.feature.fsp import fsp_loss
-from kdjax.transforms import base
+from kdjax.transforms import axes, base
 from kdjax.transforms.connectors import Projection
 from kdjax.transforms.feature import binding
+from kdjax.transforms.numbers import Number, accepts
 
 
+@accepts(p=contract.AT_LEAST_ONE)
 def attention(
   *,
   student: binding.Taps,
   teacher: binding.Taps,
-  p: float = 2.0,
+  p: Number = 2.0,
   unsquared_norm: bool = False,
 ) -> base.LossTransform:
   """`kdjax.losses.attention_transfer_loss`, summed over pairs of maps (AT).
@@ -42,20 +45,19 @@ def attention(
     ValueError: if `p` is below 1 or the numbers of taps differ; from `init`, if
       there is no such tap (lists those there are) or it is no map.
   """
-  if not p >= 1:
-    raise ValueError(f'p must be at least 1, got {p}.')
   loss = functools.partial(
     attention_transfer_loss, p=p, unsquared_norm=unsquared_norm
   )
   return binding.plain(loss, student, teacher)
 
 
+@accepts(degree=contract.COUNT, offset=contract.NOT_NEGATIVE)
 def neuron_selectivity(
   *,
   student: binding.Taps,
   teacher: binding.Taps,
   degree: int = 2,
-  offset: float = 0.0,
+  offset: Number = 0.0,
 ) -> base.LossTransform:
   """`polynomial_neuron_selectivity_loss`, summed over pairs of maps (NST).
 
@@ -72,10 +74,6 @@ def neuron_selectivity(
     ValueError: if a hyperparameter is out of range or the numbers of taps
       differ; from `init`, as `attention`.
   """
-  if not isinstance(degree, int) or degree < 1:
-    raise ValueError(f'degree must be a positive integer, got {degree}.')
-  if not offset >= 0:
-    raise ValueError(f'offset must not be negative, got {offset}.')
   loss = functools.partial(
     selectivity.polynomial_neuron_selectivity_loss, degree=degree, offset=offset
   )
@@ -99,11 +97,12 @@ def linear_neuron_selectivity(
   )
 
 
+@accepts(variance=contract.POSITIVE)
 def gaussian_neuron_selectivity(
   *,
   student: binding.Taps,
   teacher: binding.Taps,
-  variance: float | None = None,
+  variance: Number | None = None,
 ) -> base.LossTransform:
   """`gaussian_neuron_selectivity_loss`, summed over pairs of maps.
 
@@ -117,8 +116,6 @@ def gaussian_neuron_selectivity(
     ValueError: if the variance is not positive or the numbers of taps differ;
       from `init`, as `attention`.
   """
-  if variance is not None:
-    base.check_positive('variance', variance)
   loss = functools.partial(
     selectivity.gaussian_neuron_selectivity_loss, variance=variance
   )
@@ -188,4 +185,4 @@ def fsp(
     value = base.batch_mean(sum(losses[1:], losses[0]), batch)
     return value, variables.state, {}
 
-  return base.LossTransform(init, apply)
+  return axes.per_example(init, apply)

@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 
+from kdjax.losses import contract
 from kdjax.losses.feature.hierarchical_context import hierarchical_context_loss
-from kdjax.transforms import base
+from kdjax.transforms import axes, base
 from kdjax.transforms.connectors import ReviewFusion
 from kdjax.transforms.feature import binding
+from kdjax.transforms.numbers import accepts
 
 
+@accepts(width=contract.COUNT)
 def review(
   *,
   student: binding.Taps,
   teacher: binding.Taps,
   levels: Sequence[int] = (4, 2, 1),
   width: int | None = None,
-  axis_name: str | None = None,
 ) -> base.LossTransform:
   """`kdjax.losses.hierarchical_context_loss` of fused stages (ReviewKD).
 
@@ -31,8 +33,6 @@ def review(
     levels: Sizes of the pooled maps that are compared too, largest first.
     width: Channels of the fused features; None for those of the last student
       tap, at most 512.
-    axis_name: Mapped axis for the batch norms; None for each device's own
-      examples.
 
   Raises:
     ValueError: if a hyperparameter is out of range or the numbers of taps
@@ -47,10 +47,8 @@ def review(
   levels = tuple(levels)
   if any(level < 1 for level in levels):
     raise ValueError(f'levels must be positive, got {levels}.')
-  if width is not None:
-    base.check_positive('width', width)
 
-  def module(sources, targets) -> ReviewFusion:
+  def module(sources, targets, axis_name) -> ReviewFusion:
     return ReviewFusion(
       tuple(target.shape[1:] for target in targets),
       min(512, sources[-1].shape[-1]) if width is None else width,
@@ -65,20 +63,26 @@ def review(
         (teacher_outputs, [t for _, t in pairs], 'teacher'),
       )
     )
-    return binding.init_module(key, module(sources, targets), sources)
+    return binding.init_module(key, module(sources, targets, None), sources)
 
-  def apply(variables, student_outputs, teacher_outputs, batch, step):
-    del step
-    sources = [binding.read_map(student_outputs, s, batch) for s, _ in pairs]
-    targets = [binding.read_map(teacher_outputs, t, batch) for _, t in pairs]
-    fused, state = binding.apply_module(
-      module(sources, targets), *variables, sources, batch.get('weight')
-    )
-    losses = [
-      hierarchical_context_loss(s, t, levels=levels)
-      for s, t in zip(fused, targets, strict=True)
-    ]
-    value = base.batch_mean(sum(losses[1:], losses[0]), batch)
-    return value, state, {}
+  def build(axis_name):
+    def apply(variables, student_outputs, teacher_outputs, batch, step):
+      del step
+      sources = [binding.read_map(student_outputs, s, batch) for s, _ in pairs]
+      targets = [binding.read_map(teacher_outputs, t, batch) for _, t in pairs]
+      fused, state = binding.apply_module(
+        module(sources, targets, axis_name),
+        *variables,
+        sources,
+        batch.get('weight'),
+      )
+      losses = [
+        hierarchical_context_loss(s, t, levels=levels)
+        for s, t in zip(fused, targets, strict=True)
+      ]
+      value = base.batch_mean(sum(losses[1:], losses[0]), batch)
+      return value, state, {}
 
-  return base.LossTransform(init, apply)
+    return init, apply
+
+  return axes.synchronised(build)

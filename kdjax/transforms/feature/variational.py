@@ -1,11 +1,14 @@
 """Variational information distillation with its trained Gaussian."""
 
+from kdjax.losses import contract
 from kdjax.losses.feature.variational import variational_information_loss
 from kdjax.transforms import base
 from kdjax.transforms.connectors import VariationalRegressor
 from kdjax.transforms.feature import binding
+from kdjax.transforms.numbers import accepts
 
 
+@accepts(width=contract.COUNT, eps=contract.POSITIVE)
 def variational_information(
   *,
   student: binding.Taps,
@@ -33,14 +36,11 @@ def variational_information(
       differ; from `init`, if there is no such tap (lists those there are) or
       it is no map.
   """
-  if width is not None:
-    base.check_positive('width', width)
-  base.check_positive('eps', eps)
   if not variance > eps:
     raise ValueError(f'variance must be above eps, {eps}, got {variance}.')
 
-  def regressor(source, target):
-    del source
+  def regressor(source, target, axis_name):
+    del source, axis_name
     channels = target.shape[-1]
     thickness = channels if width is None else width
     return VariationalRegressor(channels, thickness, variance, eps)

@@ -9,19 +9,26 @@ import math
 import chex
 import jax
 
+from kdjax.losses import contract
 from kdjax.losses.feature import vitkd as losses
-from kdjax.transforms import base
+from kdjax.transforms import axes, base
 from kdjax.transforms.connectors import TokenAlignment, TokenGenerator
 from kdjax.transforms.feature import binding
+from kdjax.transforms.numbers import Number, accepts
 
 
+@accepts(
+  ratio=contract.SHARE,
+  mimic_weight=contract.NOT_NEGATIVE,
+  generate_weight=contract.NOT_NEGATIVE,
+)
 def vitkd(
   *,
   student: binding.Taps,
   teacher: binding.Taps,
   ratio: float = 0.5,
-  mimic_weight: float = 3e-5,
-  generate_weight: float = 3e-6,
+  mimic_weight: Number = 3e-5,
+  generate_weight: Number = 3e-6,
 ) -> base.LossTransform:
   """Mimicry of shallow blocks and generation of the last one (ViTKD).
 
@@ -48,7 +55,6 @@ def vitkd(
   pairs = binding.pair_names(student, teacher)
   if len(pairs) < 2:
     raise ValueError(f'student must name two taps or more, got {student!r}.')
-  _check(ratio, mimic_weight, generate_weight)
 
   def init(key, student_outputs, teacher_outputs):
     sources, targets = [], []
@@ -99,19 +105,7 @@ def vitkd(
     value = mimic_weight * mimic + generate_weight * generate
     return value, state, {'mimic': mimic, 'generate': generate}
 
-  return base.LossTransform(init, apply)
-
-
-def _check(ratio: float, mimic_weight: float, generate_weight: float) -> None:
-  """Raises ValueError for hyperparameters out of range."""
-  if not 0 < ratio <= 1:
-    raise ValueError(f'ratio must be in (0, 1], got {ratio}.')
-  for name, weight in (
-    ('mimic_weight', mimic_weight),
-    ('generate_weight', generate_weight),
-  ):
-    if not weight >= 0:
-      raise ValueError(f'{name} must not be negative, got {weight}.')
+  return axes.per_example(init, apply)
 
 
 def _modules(targets) -> tuple[TokenAlignment, TokenGenerator]:

@@ -1,20 +1,21 @@
-"""Transforms of losses on logits that couple the examples of a batch.
+"""Transforms of losses on logits that couple the examples of a batch."""
 
-On several devices wrap them in `across_devices`, or each device compares its
-own examples only, which is another loss.
-"""
-
-from kdjax.losses.response.direction import streamlined_direction_loss
-from kdjax.losses.response.dist import dist_loss
-from kdjax.transforms import base
-from kdjax.transforms.response import checks, per_example
+from kdjax import losses
+from kdjax.losses import contract
+from kdjax.transforms import base, stateless
+from kdjax.transforms.numbers import Number, accepts
 
 
+@accepts(
+  inter_weight=contract.NOT_NEGATIVE,
+  intra_weight=contract.NOT_NEGATIVE,
+  temperature=contract.POSITIVE,
+)
 def dist(
   *,
-  inter_weight: float = 1.0,
-  intra_weight: float = 1.0,
-  temperature: float = 1.0,
+  inter_weight: Number = 1.0,
+  intra_weight: Number = 1.0,
+  temperature: Number = 1.0,
   scale_by_temperature: bool = False,
 ) -> base.LossTransform:
   """`kdjax.losses.dist_loss` on the logits (DIST); couples the examples.
@@ -35,12 +36,9 @@ def dist(
     Huang et al., `Knowledge Distillation from A Stronger Teacher
     <https://arxiv.org/abs/2205.10536>`_, 2022.
   """
-  checks.check_not_negative('inter_weight', inter_weight)
-  checks.check_not_negative('intra_weight', intra_weight)
-  base.check_positive('temperature', temperature)
 
   def apply(student, teacher, batch):
-    return dist_loss(
+    return losses.dist_loss(
       student['logits'],
       teacher['logits'],
       inter_weight=inter_weight,
@@ -50,11 +48,12 @@ def dist(
       mask=batch.get('weight'),
     )
 
-  return base.stateless(apply)._replace(init=per_example.init_same_classes)
+  return stateless.stateless(apply, init=stateless.of_same_classes)
 
 
+@accepts(tikhonov=contract.POSITIVE)
 def direction(
-  *, tikhonov: float = 0.1, divide_by_classes: bool = False
+  *, tikhonov: Number = 0.1, divide_by_classes: bool = False
 ) -> base.LossTransform:
   """`kdjax.losses.streamlined_direction_loss` (SKD); couples the examples.
 
@@ -71,10 +70,9 @@ def direction(
   References:
     Streamlined Knowledge Distillation, CVPR 2026, the direction-wise loss.
   """
-  base.check_positive('tikhonov', tikhonov)
 
   def apply(student, teacher, batch):
-    return streamlined_direction_loss(
+    return losses.streamlined_direction_loss(
       student['logits'],
       teacher['logits'],
       tikhonov=tikhonov,
@@ -82,4 +80,4 @@ def direction(
       mask=batch.get('weight'),
     )
 
-  return base.stateless(apply, student=('logits',), teacher=('logits',))
+  return stateless.stateless(apply, student=('logits',), teacher=('logits',))

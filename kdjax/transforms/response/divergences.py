@@ -1,32 +1,36 @@
 """Transforms that ask the student for all of the teacher's predictions."""
 
-from kdjax.losses.response.dense import dense_soft_target_loss
-from kdjax.losses.response.divergences import (
-  forward_kl_loss,
-  generalised_jensen_shannon_loss,
-  reverse_kl_loss,
-)
-from kdjax.losses.response.soft_targets import soft_target_loss
-from kdjax.losses.response.standardised import standardised_soft_target_loss
-from kdjax.transforms import base
-from kdjax.transforms.response import checks, per_example
+from collections.abc import Callable
+from typing import Any
+
+from kdjax import losses
+from kdjax.losses import contract
+from kdjax.transforms import base, stateless
+from kdjax.transforms.numbers import Number, accepts
+from kdjax.transforms.response import per_example
 
 
-def soft_targets(*, temperature: float = 4.0) -> base.LossTransform:
+@accepts(temperature=contract.POSITIVE)
+def soft_targets(
+  *, temperature: Number = 4.0, mask: str | None = None
+) -> base.LossTransform:
   """`kdjax.losses.soft_target_loss` on the logits.
 
   Args:
     temperature: Above 0. The default is what the field uses on CIFAR.
+    mask: Name of the batch's entry `[batch, ...]` that is zero at tokens or
+      positions to leave out of logits `[batch, ..., classes]`, or None.
 
   Raises:
     ValueError: if the temperature is not positive; from `init`, if student and
       teacher have different numbers of classes.
   """
-  return _divergence(soft_target_loss, temperature)
+  return _divergence(losses.soft_target_loss, mask, temperature=temperature)
 
 
+@accepts(temperature=contract.POSITIVE)
 def standardised_soft_targets(
-  *, temperature: float = 2.0
+  *, temperature: Number = 2.0, mask: str | None = None
 ) -> base.LossTransform:
   """`kdjax.losses.standardised_soft_target_loss` on the logits.
 
@@ -34,6 +38,7 @@ def standardised_soft_targets(
 
   Args:
     temperature: Softens the standardised logits. Above 0.
+    mask: As for `soft_targets`.
 
   Raises:
     ValueError: if the temperature is not positive; from `init`, if student and
@@ -43,31 +48,40 @@ def standardised_soft_targets(
     Sun et al., `Logit Standardization in Knowledge Distillation
     <https://arxiv.org/abs/2403.01427>`_, 2024.
   """
-  return _divergence(standardised_soft_target_loss, temperature)
+  loss = losses.standardised_soft_target_loss
+  return _divergence(loss, mask, temperature=temperature)
 
 
-def forward_kl(*, temperature: float = 1.0) -> base.LossTransform:
+@accepts(temperature=contract.POSITIVE)
+def forward_kl(
+  *, temperature: Number = 1.0, mask: str | None = None
+) -> base.LossTransform:
   """`kdjax.losses.forward_kl_loss`: soft targets without `temperature**2`.
 
   Language models take it at weight 1, without cross-entropy.
 
   Args:
     temperature: Softens both predictions. Above 0.
+    mask: As for `soft_targets`.
 
   Raises:
     ValueError: if the temperature is not positive; from `init`, if student and
       teacher have different numbers of classes.
   """
-  return _divergence(forward_kl_loss, temperature)
+  return _divergence(losses.forward_kl_loss, mask, temperature=temperature)
 
 
-def reverse_kl(*, temperature: float = 1.0) -> base.LossTransform:
+@accepts(temperature=contract.POSITIVE)
+def reverse_kl(
+  *, temperature: Number = 1.0, mask: str | None = None
+) -> base.LossTransform:
   """`kdjax.losses.reverse_kl_loss` on the logits.
 
   Language models take it at weight 1, without cross-entropy.
 
   Args:
     temperature: Softens both predictions. Above 0.
+    mask: As for `soft_targets`.
 
   Raises:
     ValueError: if the temperature is not positive; from `init`, if student and
@@ -77,11 +91,12 @@ def reverse_kl(*, temperature: float = 1.0) -> base.LossTransform:
     Gu et al., `MiniLLM: Knowledge Distillation of Large Language Models
     <https://arxiv.org/abs/2306.08543>`_, 2023, section 2.1.
   """
-  return _divergence(reverse_kl_loss, temperature)
+  return _divergence(losses.reverse_kl_loss, mask, temperature=temperature)
 
 
+@accepts(beta=contract.FRACTION, temperature=contract.POSITIVE)
 def generalised_jensen_shannon(
-  *, beta: float = 0.5, temperature: float = 1.0
+  *, beta: Number = 0.5, temperature: Number = 1.0, mask: str | None = None
 ) -> base.LossTransform:
   """`kdjax.losses.generalised_jensen_shannon_loss` on the logits (GKD).
 
@@ -91,6 +106,7 @@ def generalised_jensen_shannon(
     beta: Share of the teacher in the mixture; exactly 0 gives the forward and
       exactly 1 the reverse KL.
     temperature: Softens both predictions. Above 0.
+    mask: As for `soft_targets`.
 
   Raises:
     ValueError: if `beta` is not from 0 to 1 or the temperature not positive;
@@ -100,20 +116,23 @@ def generalised_jensen_shannon(
     Agarwal et al., `On-Policy Distillation of Language Models: Learning from
     Self-Generated Mistakes <https://arxiv.org/abs/2306.13649>`_, 2023.
   """
-  checks.check_fraction('beta', beta)
-  return _divergence(generalised_jensen_shannon_loss, temperature, beta=beta)
+  loss = losses.generalised_jensen_shannon_loss
+  return _divergence(loss, mask, beta=beta, temperature=temperature)
 
 
+@accepts(temperature=contract.POSITIVE)
 def dense_soft_targets(
   *,
   student: str = 'logits',
   teacher: str = 'logits',
-  temperature: float = 1.0,
+  temperature: Number = 1.0,
   mask: str | None = None,
 ) -> base.LossTransform:
   """`kdjax.losses.dense_soft_target_loss`: a prediction per position.
 
-  Weight 10 beside the cross-entropy in the paper.
+  Weight 10 beside the cross-entropy in the paper. Every example counts alike,
+  however many of its positions count; `soft_targets` with a mask counts every
+  position alike.
 
   Args:
     student: Name of the student's predictions, `[batch, ..., classes]`.
@@ -130,7 +149,6 @@ def dense_soft_targets(
     Liu et al., `Structured Knowledge Distillation for Dense Prediction
     <https://arxiv.org/abs/1903.04197>`_, 2019, the pixel-wise term.
   """
-  base.check_positive('temperature', temperature)
 
   def init(key, student_outputs, teacher_outputs):
     del key
@@ -146,23 +164,24 @@ def dense_soft_targets(
     return base.LossVariables()
 
   def apply(student_outputs, teacher_outputs, batch):
-    losses = dense_soft_target_loss(
+    found = losses.dense_soft_target_loss(
       base.without_padding(student_outputs[student], batch),
       base.without_padding(teacher_outputs[teacher], batch),
       temperature=temperature,
       mask=None if mask is None else batch[mask],
     )
-    return base.batch_mean(losses, batch)
+    return base.batch_mean(found, batch)
 
-  return base.stateless(apply)._replace(init=init)
+  return stateless.stateless(apply, couples=False, init=init)
 
 
-def _divergence(loss, temperature: float, **more: float) -> base.LossTransform:
-  """A per-example loss of both networks' logits that has a temperature."""
-  base.check_positive('temperature', temperature)
+def _divergence(
+  loss: Callable, mask: str | None, **hyperparameters: Any
+) -> base.LossTransform:
+  """A per-example loss of both networks' logits."""
 
-  def apply(student, teacher, batch):
+  def of_logits(student, teacher, batch, valid):
     del batch
-    return loss(student, teacher, temperature=temperature, **more)
+    return loss(student, teacher, mask=valid, **hyperparameters)
 
-  return per_example.of_both(apply)
+  return per_example.of_both(of_logits, mask=mask)

@@ -1,58 +1,110 @@
 """What transforms of losses that look at one example at a time share."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import chex
 import jax
 
-from kdjax.transforms import base
+from kdjax.losses.response import log_space
+from kdjax.transforms import axes, base, stateless
+
+# (logits of the student, and of the teacher, batch, mask) -> losses.
+Loss = Callable[..., jax.Array]
 
 
 def of_both(
-  loss: Callable[[jax.Array, jax.Array, Mapping], jax.Array],
+  loss: Callable[[jax.Array, jax.Array, Mapping, chex.Array | None], jax.Array],
+  *,
+  mask: str | None = None,
+  ignore: int | None = None,
 ) -> base.LossTransform:
-  """The batch mean of a loss of the logits of student and teacher.
+  """The mean of a loss of the logits of student and teacher.
 
   Args:
-    loss: `(student_logits, teacher_logits, batch) -> losses`, `[batch, ...]`.
+    loss: `(student_logits, teacher_logits, batch, mask) -> losses`, `[...]`.
+    mask: Name of the batch's entry that is zero at positions to leave out, of
+      the shape of the losses; None for none. The mean is over the others, in
+      the global batch.
+    ignore: A label whose positions are left out likewise.
 
   Returns:
     A transform whose `init` raises ValueError unless both networks have the
     same number of classes.
   """
 
-  def apply(student, teacher, batch):
-    losses = loss(
+  def losses(student, teacher, batch, valid):
+    return loss(
       base.without_padding(student['logits'], batch),
       base.without_padding(teacher['logits'], batch),
       batch,
+      valid,
     )
-    return base.batch_mean(losses, batch)
 
-  return base.stateless(apply)._replace(init=init_same_classes)
+  return averaged(losses, stateless.of_same_classes, mask=mask, ignore=ignore)
 
 
 def of_student(
-  loss: Callable[[jax.Array, Mapping], jax.Array],
+  loss: Callable[[jax.Array, Mapping, chex.Array | None], jax.Array],
+  *,
+  mask: str | None = None,
+  ignore: int | None = None,
 ) -> base.LossTransform:
-  """The batch mean of a loss of the student's logits; needs no teacher.
+  """The mean of a loss of the student's logits; needs no teacher.
 
   Args:
-    loss: `(student_logits, batch) -> losses`, `[batch, ...]`.
+    loss: `(student_logits, batch, mask) -> losses`, `[...]`.
+    mask: As for `of_both`.
+    ignore: Likewise.
   """
 
-  def apply(student, teacher, batch):
+  def losses(student, teacher, batch, valid):
     del teacher
     logits = base.without_padding(student['logits'], batch)
-    return base.batch_mean(loss(logits, batch), batch)
+    return loss(logits, batch, valid)
 
-  return base.stateless(apply, student=('logits',))
+  init = stateless.owning_nothing(student=('logits',))
+  return averaged(losses, init, mask=mask, ignore=ignore)
 
 
-def init_same_classes(
-  key: chex.PRNGKey, student: base.Outputs, teacher: base.Outputs
-) -> base.LossVariables:
-  """Owns nothing; checks that both networks have the same classes."""
-  del key
-  base.check_same_classes(student, teacher)
-  return base.LossVariables()
+def averaged(
+  loss: Loss,
+  init: Callable[..., base.LossVariables],
+  *,
+  mask: str | None = None,
+  ignore: int | None = None,
+) -> base.LossTransform:
+  """The mean of losses over the positions that count.
+
+  Args:
+    loss: `(student, teacher, batch, mask) -> losses`; or several by name, of
+      which the value is the one named `loss`, the others metrics.
+    init: Of the transform.
+    mask: As for `of_both`.
+    ignore: Likewise.
+  """
+
+  def build(axis_name):
+    def apply(variables, student, teacher, batch, step):
+      del step
+      given = None if mask is None else batch[mask]
+      found: Any = loss(student, teacher, batch, given)
+      found = found if isinstance(found, dict) else {'loss': found}
+      means = {
+        name: base.batch_mean(
+          losses, batch, _valid(given, losses, batch, ignore), axis_name
+        )
+        for name, losses in found.items()
+      }
+      value = means.pop('loss')
+      return value, variables.state, means
+
+    return init, apply
+
+  return axes.synchronised(build)
+
+
+def _valid(mask, losses, batch, ignore) -> jax.Array | None:
+  """Which positions the mean is over; None for all."""
+  labels = batch['label'] if ignore is not None else None
+  return log_space.counted(mask, losses.shape, labels, ignore)

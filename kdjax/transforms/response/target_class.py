@@ -1,14 +1,24 @@
 """Transforms that treat the labelled class apart from the others."""
 
-from kdjax.losses.response.decoupled import decoupled_parts
-from kdjax.losses.response.normalised import normalised_loss
-from kdjax.losses.response.weighted_soft_labels import weighted_soft_label_loss
-from kdjax.transforms import base
-from kdjax.transforms.response import checks, per_example
+from kdjax import losses
+from kdjax.losses import contract
+from kdjax.transforms import base, stateless
+from kdjax.transforms.numbers import Number, accepts
+from kdjax.transforms.response import per_example
 
 
+@accepts(
+  alpha=contract.NOT_NEGATIVE,
+  beta=contract.NOT_NEGATIVE,
+  temperature=contract.POSITIVE,
+)
 def decoupled(
-  *, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0
+  *,
+  alpha: Number = 1.0,
+  beta: Number = 8.0,
+  temperature: Number = 4.0,
+  mask: str | None = None,
+  ignore: int | None = None,
 ) -> base.LossTransform:
   """`kdjax.losses.decoupled_loss` on the logits (DKD).
 
@@ -21,6 +31,8 @@ def decoupled(
     alpha: Weight of the target part. Not negative.
     beta: Weight of the non-target part. Not negative.
     temperature: Softens both predictions. Above 0.
+    mask: As for `soft_targets`.
+    ignore: A label, such as -100 or 255, of positions to leave out.
 
   Returns:
     A transform with the metrics `target` and `non_target`, both parts before
@@ -34,29 +46,35 @@ def decoupled(
     Zhao et al., `Decoupled Knowledge Distillation
     <https://arxiv.org/abs/2203.08679>`_, 2022.
   """
-  checks.check_not_negative('alpha', alpha)
-  checks.check_not_negative('beta', beta)
-  base.check_positive('temperature', temperature)
 
-  def apply(variables, student, teacher, batch, step):
-    del step
-    parts = decoupled_parts(
+  def loss(student, teacher, batch, valid):
+    parts = losses.decoupled_parts(
       base.without_padding(student['logits'], batch),
       base.without_padding(teacher['logits'], batch),
       batch['label'],
       temperature=temperature,
+      ignore=ignore,
+      mask=valid,
     )
-    target = base.batch_mean(parts.target, batch)
-    non_target = base.batch_mean(parts.non_target, batch)
-    value = alpha * target + beta * non_target
-    metrics = {'target': target, 'non_target': non_target}
-    return value, variables.state, metrics
+    whole = alpha * parts.target + beta * parts.non_target
+    return {
+      'loss': whole,
+      'target': parts.target,
+      'non_target': parts.non_target,
+    }
 
-  return base.LossTransform(per_example.init_same_classes, apply)
+  return per_example.averaged(
+    loss, stateless.of_same_classes, mask=mask, ignore=ignore
+  )
 
 
+@accepts(gamma=contract.NOT_NEGATIVE, temperature=contract.POSITIVE)
 def normalised_soft_targets(
-  *, gamma: float = 1.5, temperature: float = 1.0
+  *,
+  gamma: Number = 1.5,
+  temperature: Number = 1.0,
+  mask: str | None = None,
+  ignore: int | None = None,
 ) -> base.LossTransform:
   """`kdjax.losses.normalised_loss` on the logits (NKD).
 
@@ -66,6 +84,8 @@ def normalised_soft_targets(
   Args:
     gamma: Weight of the non-target term. Not negative.
     temperature: Softens the predictions of the other classes. Above 0.
+    mask: As for `soft_targets`.
+    ignore: A label, such as -100 or 255, of positions to leave out.
 
   Raises:
     ValueError: if a hyperparameter is not as above; from `init`, if student
@@ -76,18 +96,28 @@ def normalised_soft_targets(
     Unified Approach with Normalized Loss and Customized Soft Labels
     <https://arxiv.org/abs/2303.13005>`_, 2023.
   """
-  checks.check_not_negative('gamma', gamma)
-  base.check_positive('temperature', temperature)
 
-  def loss(student, teacher, batch):
-    return normalised_loss(
-      student, teacher, batch['label'], gamma=gamma, temperature=temperature
+  def loss(student, teacher, batch, valid):
+    return losses.normalised_loss(
+      student,
+      teacher,
+      batch['label'],
+      gamma=gamma,
+      temperature=temperature,
+      ignore=ignore,
+      mask=valid,
     )
 
-  return per_example.of_both(loss)
+  return per_example.of_both(loss, mask=mask, ignore=ignore)
 
 
-def weighted_soft_labels(*, temperature: float = 2.0) -> base.LossTransform:
+@accepts(temperature=contract.POSITIVE)
+def weighted_soft_labels(
+  *,
+  temperature: Number = 2.0,
+  mask: str | None = None,
+  ignore: int | None = None,
+) -> base.LossTransform:
   """`kdjax.losses.weighted_soft_label_loss` on the logits (WSLD).
 
   The authors weight it 2.5, beside 1 of `labels`, on ImageNet; on CIFAR-100
@@ -95,6 +125,8 @@ def weighted_soft_labels(*, temperature: float = 2.0) -> base.LossTransform:
 
   Args:
     temperature: Softens both predictions. Above 0.
+    mask: As for `soft_targets`.
+    ignore: A label, such as -100 or 255, of positions to leave out.
 
   Raises:
     ValueError: if the temperature is not positive; from `init`, if student and
@@ -105,11 +137,15 @@ def weighted_soft_labels(*, temperature: float = 2.0) -> base.LossTransform:
     Bias-Variance Tradeoff Perspective <https://arxiv.org/abs/2102.00650>`_,
     2021.
   """
-  base.check_positive('temperature', temperature)
 
-  def loss(student, teacher, batch):
-    return weighted_soft_label_loss(
-      student, teacher, batch['label'], temperature=temperature
+  def loss(student, teacher, batch, valid):
+    return losses.weighted_soft_label_loss(
+      student,
+      teacher,
+      batch['label'],
+      temperature=temperature,
+      ignore=ignore,
+      mask=valid,
     )
 
-  return per_example.of_both(loss)
+  return per_example.of_both(loss, mask=mask, ignore=ignore)

@@ -1,10 +1,19 @@
 """Transforms of losses on the teacher's best classes."""
 
-from kdjax.losses.response.top_k import top_k_soft_target_loss
-from kdjax.transforms import base
+from kdjax import losses
+from kdjax.losses import contract
+from kdjax.transforms import base, stateless
+from kdjax.transforms.numbers import Number, accepts
+from kdjax.transforms.response import per_example
 
 
-def top_k_soft_targets(*, temperature: float = 4.0) -> base.LossTransform:
+@accepts(temperature=contract.POSITIVE)
+def top_k_soft_targets(
+  *,
+  temperature: Number = 4.0,
+  reverse: bool = False,
+  mask: str | None = None,
+) -> base.LossTransform:
   """`kdjax.losses.top_k_soft_target_loss` on the logits.
 
   The teacher's outputs must have `top_k_indices` and `top_k_log_probs`, as
@@ -12,24 +21,25 @@ def top_k_soft_targets(*, temperature: float = 4.0) -> base.LossTransform:
 
   Args:
     temperature: Above 0.
+    reverse: From the student's side, see the loss.
+    mask: As for `soft_targets`.
 
   Raises:
     ValueError: if the temperature is not positive; from `init`, if the teacher
       has no such outputs.
   """
-  base.check_positive('temperature', temperature)
 
-  def apply(student, teacher, batch):
-    losses = top_k_soft_target_loss(
+  def loss(student, teacher, batch, valid):
+    return losses.top_k_soft_target_loss(
       base.without_padding(student['logits'], batch),
       teacher['top_k_indices'],
       base.without_padding(teacher['top_k_log_probs'], batch),
       temperature=temperature,
+      reverse=reverse,
+      mask=valid,
     )
-    return base.batch_mean(losses, batch)
 
-  return base.stateless(
-    apply,
-    student=('logits',),
-    teacher=('top_k_indices', 'top_k_log_probs'),
+  init = stateless.owning_nothing(
+    student=('logits',), teacher=('top_k_indices', 'top_k_log_probs')
   )
+  return per_example.averaged(loss, init, mask=mask)

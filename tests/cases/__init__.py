@@ -1,0 +1,1 @@
+"""One row for each loss and each transform, which tests run over."""
