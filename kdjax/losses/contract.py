@@ -35,11 +35,14 @@ class Kind(NamedTuple):
     allowed: In words, to end a sentence with 'must be'.
     within: Whether a number, or each of an array, is allowed.
     per_example: Whether it may be one number for each example.
+    static: Whether the program's shapes follow from it, so that it must be a
+      number of Python or NumPy.
   """
 
   allowed: str
   within: Callable[[Any], Any]
   per_example: bool = False
+  static: bool = False
 
 
 POSITIVE = Kind('above 0', lambda x: x > 0)
@@ -48,12 +51,17 @@ AT_LEAST_ONE = Kind('1 or above', lambda x: x >= 1)
 FRACTION = Kind('from 0 to 1', lambda x: (x >= 0) & (x <= 1))
 SHARE = Kind('above 0 and at most 1', lambda x: (x > 0) & (x <= 1))
 FINITE = Kind('finite', lambda x: abs(x) < float('inf'))
-COUNT = Kind('an integer of 1 or more', lambda x: x >= 1)
+COUNT = Kind('an integer of 1 or more', lambda x: x >= 1, static=True)
 
 
 def each(kind: Kind) -> Kind:
   """The kind, of which every example may have its own number."""
   return kind._replace(per_example=True)
+
+
+def fixed(kind: Kind) -> Kind:
+  """The kind, as a constant of the program."""
+  return kind._replace(static=True)
 
 
 class RefusedError(ValueError, AssertionError):
@@ -184,6 +192,8 @@ def checked(name: str, value: Any, kind: Kind) -> Any:
     shown = repr(value) if len(repr(value)) < 80 else type(value).__name__
     raise refuse(f'{name} must be a number {kind.allowed}, got {shown}.')
   if isinstance(value, jax.Array):
+    if kind.static:
+      raise refuse(f'{name} must be a constant {kind.allowed}, got an array.')
     return value
   if not np.all(kind.within(np.asarray(value, float))):
     raise refuse(f'{name} must be {kind.allowed}, got {value}.')

@@ -165,9 +165,7 @@ def loss_cost(
   step = jax.ShapeDtypeStruct((), jnp.int32)
   arguments = (variables, step, needed)
   loss = on_axis(run.loss, training.AXIS)
-  return _cost(
-    _value_and_gradients(loss), devices, arguments, variables.params
-  )
+  return _cost(_value_and_gradients(loss), devices, arguments, variables.params)
 
 
 def _value_and_gradients(loss: LossTransform) -> Callable:

@@ -78,9 +78,8 @@ def accepts(
       moving = {}
       for name, kind in kinds.items():
         value = bound.arguments[name]
-        if isinstance(value, Learned) or (
-          callable(value) and not isinstance(value, jax.Array)
-        ):
+        changes = isinstance(value, Learned | jax.Array) or callable(value)
+        if changes and not kind.static:
           moving[name] = value
           continue
         try:
@@ -101,29 +100,39 @@ def accepts(
 def _moving(
   make: Callable[[dict], base.LossTransform], moving: dict[str, Any]
 ) -> base.LossTransform:
-  """A transform whose hyperparameters follow the step or are learned.
+  """A transform whose hyperparameters are no constants of the program.
 
   Args:
     make: From values by name to the transform.
-    moving: Schedules and `Learned` by name.
+    moving: Schedules, `Learned` and arrays of JAX by name.
   """
   trained = {k: v for k, v in moving.items() if isinstance(v, Learned)}
+  arrays = {k: v for k, v in moving.items() if isinstance(v, jax.Array)}
 
   def build(place):
     """`place` puts a transform on an axis, or leaves it."""
 
     def apply(variables, student, teacher, batch, step):
-      params, own = _split(variables.params, bool(trained))
-      values = {
+      given, (params, own) = variables.params
+      values = given | {
         name: _value(number, params.get(name), step)
         for name, number in moving.items()
+        if name not in given
       }
       value, state, metrics = place(make(values)).apply(
         base.LossVariables(own, variables.state), student, teacher, batch, step
       )
-      return value, state, metrics | values
+      shown = {name: x for name, x in values.items() if not jnp.ndim(x)}
+      return value, state, metrics | shown
 
-    return apply
+    placed = base.on_any_mesh(apply)
+
+    def with_arrays(variables, *others):
+      # As arguments, since an array of an outer mesh cannot be closed over.
+      both = arrays, _split(variables.params, bool(trained))
+      return placed(variables._replace(params=both), *others)
+
+    return with_arrays
 
   def init(key, student, teacher):
     # Any number will do: what a transform owns does not depend on it.
@@ -175,6 +184,8 @@ def _split(params: Any, trained: bool) -> tuple[dict, Any]:
 
 def _value(number: Any, param: Any, step: Any) -> jax.Array:
   """The hyperparameter at a step."""
+  if isinstance(number, jax.Array):
+    return number
   count = jnp.asarray(step).astype(jnp.float32)
   if not isinstance(number, Learned):
     return jnp.asarray(number(count))

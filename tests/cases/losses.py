@@ -140,7 +140,10 @@ def _contrast(rng, batch):
   )
   index = rng.permutation(_EXAMPLES)[:batch].astype(np.int32)
   others = rng.integers(0, _EXAMPLES, (batch, 2)).astype(np.int32)
-  unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in _both(_DIM)(rng, batch)]
+  unit = [
+    x / np.linalg.norm(x, axis=1, keepdims=True)
+    for x in _both(_DIM)(rng, batch)
+  ]
   return (*unit, memory, index, np.concatenate([index[:, None], others], 1))
 
 
@@ -209,9 +212,7 @@ CASES: dict[str, Case] = {
     numbers={'temperature': 2.5},
     per_example=('temperature',),
   ),
-  'top_k_soft_target_loss': _response(
-    _top_k, batched=(0, 1, 2), classes=(0,)
-  ),
+  'top_k_soft_target_loss': _response(_top_k, batched=(0, 1, 2), classes=(0,)),
   'linear_soft_target_loss': _linear(),
   'linear_forward_kl_loss': _linear(),
   'linear_reverse_kl_loss': _linear(),

@@ -168,8 +168,9 @@ def _pass(loss, shape: _Shape, tokens, shared, order, wanted):
   # chunks would not fit.
   @functools.partial(jax.checkpoint, prevent_cse=False)
   def add(carry, chunk):
+    own, real = chunk
     value, by_tokens, by_shared = _chunk(
-      loss, *chunk, shared, 1 / count, wanted, dtype
+      loss, own, real, shared, 1 / count, wanted, dtype
     )
     return jax.tree.map(jnp.add, carry, (value, by_shared)), by_tokens
 
@@ -272,7 +273,8 @@ def _chunk(loss, tokens, inside, shared, share, wanted, dtype):
     return share * jnp.sum(jnp.where(inside, loss(*now), 0))
 
   value, (slopes, by_tokens, by_shared) = jax.value_and_grad(mean)(moving)
-  by_hidden, by_heads = [], []
+  by_hidden: list[Any] = []
+  by_heads: list[Head] = []
   for i, slope in enumerate(slopes):
     hidden, head = tokens.hidden[i], shared.heads[i]
     by_hidden.append(
@@ -292,7 +294,8 @@ def _logits(hidden: chex.Array, head: Head, dtype: Any) -> jax.Array:
 
 def _by_head(slope, hidden, want: Head, dtype: Any) -> Head:
   """Gradient of a head, given that of its logits."""
-  kernel = bias = None
+  kernel: Any = None
+  bias: Any = None
   if want.kernel:
     kernel = _product(hidden.T, slope.astype(hidden.dtype), dtype)
   if want.bias:

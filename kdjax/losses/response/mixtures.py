@@ -5,6 +5,8 @@ Where `r` is small that function is summed as a series; elsewhere it is the
 difference of logarithms that it stands for.
 """
 
+from typing import NamedTuple
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -12,8 +14,54 @@ import jax.numpy as jnp
 from kdjax.losses import contract
 from kdjax.losses.response import log_space
 
-# Up to this ratio the series of a logarithm is used; they converge slowly.
+# Up to this size the series of a logarithm is used; they converge slowly.
 _SERIES = 0.125
+
+# Above this logarithm of `q / p`, `(1 - a) (q / p - 1)` is not small for any
+# `a` below 1 that float64 holds, and float32 holds the exponential.
+_FAR = 40.0
+
+# Below this logarithm of `q / p`, `p / q` would leave the range of float32.
+_LOWEST = -80.0
+
+
+class Predictions(NamedTuple):
+  """Two distributions over classes, each in logarithms of its own.
+
+  All are of shape `[..., classes]` and 0 where a class is not kept.
+
+  Attributes:
+    log_p: Of the first.
+    log_q: Of the second. Not `log_p + log_ratio`, which loses the digits of a
+      likely class that the first finds very unlikely.
+    log_ratio: `log q - log p`, accurate where the two agree.
+  """
+
+  log_p: jax.Array
+  log_q: jax.Array
+  log_ratio: jax.Array
+
+
+def predictions(
+  p_logits: chex.Array,
+  q_logits: chex.Array,
+  keep: chex.Array,
+  temperature: chex.Numeric,
+) -> Predictions:
+  """The softened predictions of two networks, and their ratio.
+
+  Args:
+    p_logits: Shape `[..., classes]`, finite where kept.
+    q_logits: Same shape.
+    keep: The classes that there are, as booleans of that shape.
+    temperature: Softens both; a scalar or of shape `[...]`.
+  """
+  by = contract.over_classes(temperature)
+  log_p, log_ratio = _log_ratio(p_logits / by, (q_logits - p_logits) / by, keep)
+  log_q = log_space.log_probabilities(q_logits / by, keep)
+  return Predictions(
+    jnp.where(keep, log_p, 0), jnp.where(keep, log_q, 0), log_ratio
+  )
 
 
 def jensen_shannon(
@@ -35,34 +83,46 @@ def jensen_shannon(
   b = contract.over_classes(share)
   log_mixture = _log_mixture(log_ratio, b)
   far = b * p * -log_mixture + (1 - b) * q * (log_ratio - log_mixture)
-  ratio = _ratio(log_ratio)
+  small = jnp.abs(log_ratio) < _SERIES
+  ratio = jnp.expm1(jnp.where(small, log_ratio, 0))
   near = p * (
     (1 - b) * _entropy_excess(ratio) - _entropy_excess((1 - b) * ratio)
   )
-  return _summed(log_ratio, near, far, keep)
+  return summed(jnp.where(small, near, far), keep)
 
 
-def from_mixture(
-  p_logits: chex.Array,
-  difference: chex.Array,
-  keep: chex.Array,
-  share: chex.Numeric,
-) -> jax.Array:
+def from_mixture(found: Predictions, keep: chex.Array, share: chex.Numeric):
   """`KL(p || a p + (1 - a) q)`, the skew divergence.
 
   Args:
-    p_logits: Shape `[..., classes]`.
-    difference: Logits of `q` less those of `p`, same shape.
-    keep: The classes that there are.
+    found: Of `p` and `q`.
+    keep: The classes that there are, `[..., classes]`.
     share: `a`, from 0 to below 1; a scalar or of shape `[...]`.
+
+  Returns:
+    Shape `[...]`.
   """
-  log_p, log_ratio = _log_ratio(p_logits, difference, keep)
-  p, q = jnp.exp(log_p), jnp.exp(log_p + log_ratio)
+  p, q = jnp.exp(found.log_p), jnp.exp(found.log_q)
   a = contract.over_classes(share)
   # The differences (1 - a) (q - p) sum to 0 and make every term positive.
-  far = (1 - a) * (q - p) - p * _log_mixture(log_ratio, a)
-  near = p * _log_excess((1 - a) * _ratio(log_ratio))
-  return _summed(log_ratio, near, far, keep)
+  far = (1 - a) * (q - p) - p * _log_mixture(found.log_ratio, a)
+  excess = (1 - a) * jnp.expm1(jnp.minimum(found.log_ratio, _FAR))
+  small = jnp.abs(excess) < _SERIES
+  near = p * _log_excess(jnp.where(small, excess, 0))
+  return summed(jnp.where(small, near, far), keep)
+
+
+def summed(terms: chex.Array, keep: chex.Array) -> jax.Array:
+  """A divergence from what its classes add, `[..., classes] -> [...]`.
+
+  Args:
+    terms: Not negative but for rounding.
+    keep: The classes that there are, same shape; NaN where there is none.
+  """
+  total = jnp.sum(jnp.where(keep, terms, 0), axis=-1)
+  # Not `maximum`, which halves the second derivative at agreement.
+  total = jnp.where(total < 0, 0, total)
+  return jnp.where(jnp.any(keep, axis=-1), total, jnp.nan)
 
 
 def _log_ratio(p_logits, difference, keep):
@@ -79,20 +139,10 @@ def _log_mixture(log_ratio: chex.Array, share: chex.Numeric) -> jax.Array:
   share = jnp.asarray(share, log_ratio.dtype)
   some = share > 0
   log_share = jnp.where(some, jnp.log(jnp.where(some, share, 1)), -jnp.inf)
-  return jnp.logaddexp(log_share, jnp.log1p(-share) + log_ratio)
-
-
-def _ratio(log_ratio: chex.Array) -> jax.Array:
-  """`q / p - 1`, 0 where it is not small."""
-  return jnp.expm1(jnp.where(jnp.abs(log_ratio) < _SERIES, log_ratio, 0))
-
-
-def _summed(log_ratio, near, far, keep) -> jax.Array:
-  terms = jnp.where(jnp.abs(log_ratio) < _SERIES, near, far)
-  total = jnp.sum(jnp.where(keep, terms, 0), axis=-1)
-  # Not `maximum`, which halves the second derivative at agreement.
-  total = jnp.where(total < 0, 0, total)
-  return jnp.where(jnp.any(keep, axis=-1), total, jnp.nan)
+  log_mixture = jnp.logaddexp(log_share, jnp.log1p(-share) + log_ratio)
+  # At share 0 its logarithm has no derivative, but the mixture has: p / q.
+  slope = jnp.exp(-jnp.maximum(log_ratio, _LOWEST))
+  return log_mixture + jnp.where(some, 0, share * slope)
 
 
 def _log_excess(x: chex.Array) -> jax.Array:

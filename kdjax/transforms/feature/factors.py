@@ -13,7 +13,9 @@ from kdjax.transforms.numbers import Number, accepts
 
 
 @accepts(
-  rate=contract.POSITIVE, p1=contract.AT_LEAST_ONE, p2=contract.AT_LEAST_ONE
+  rate=contract.fixed(contract.POSITIVE),
+  p1=contract.AT_LEAST_ONE,
+  p2=contract.AT_LEAST_ONE,
 )
 def factor_transfer(
   *,

@@ -8,7 +8,7 @@ from kdjax.transforms.feature import binding
 from kdjax.transforms.numbers import accepts
 
 
-@accepts(width=contract.COUNT, eps=contract.POSITIVE)
+@accepts(width=contract.COUNT, eps=contract.fixed(contract.POSITIVE))
 def variational_information(
   *,
   student: binding.Taps,
