@@ -17,7 +17,14 @@ _TEXT = (pathlib.Path(__file__).parents[1] / 'docs' / 'losses.md').read_text(
 )
 _LOSSES = [name for name in losses.__all__ if name.endswith('_loss')]
 # What `kdjax.transforms` exports beside the factories of losses.
-_NO_LOSSES = {'across_devices', 'overhaul_margins', 'stateless', 'weighted_sum'}
+_NO_LOSSES = {
+  'across_devices',
+  'learned',
+  'on_axis',
+  'overhaul_margins',
+  'stateless',
+  'weighted_sum',
+}
 _FACTORIES = [
   name
   for name in transforms.__all__

@@ -143,6 +143,9 @@ from kdjax.losses.response.linear import (
   linear_soft_target_loss,
   linear_top_k_soft_target_loss,
 )
+from kdjax.losses.response.multi_label import (
+  multi_label_soft_target_loss,
+)
 from kdjax.losses.response.normalised import (
   normalised_loss,
 )
@@ -207,6 +210,7 @@ __all__ = [
   'masked_generative_loss',
   'minilm_loss',
   'minilmv2_loss',
+  'multi_label_soft_target_loss',
   'negative_table',
   'normalised_loss',
   'overhaul_loss',

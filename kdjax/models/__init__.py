@@ -3,11 +3,13 @@
 `create('resnet20', classes=10)` makes one of the networks here, and
 `from_linen`, `from_nnx` and `from_function` make a `Model` of any other;
 `reuse_classifier` makes one of a student and its teacher's classifier, and
-`with_top_k` one that also answers with its best classes only.
+`with_top_k` one that also answers with its best classes only, `with_head` one
+that hands out its head.
 """
 
 from kdjax.models.adapters import from_function, from_linen, from_nnx
 from kdjax.models.convnet import ConvNet
+from kdjax.models.head import with_head
 from kdjax.models.mlp import MLP
 from kdjax.models.model import Model, ModelVariables, middle_stage, taps
 from kdjax.models.resnet import ResNet
@@ -31,5 +33,6 @@ __all__ = [
   'names',
   'reuse_classifier',
   'taps',
+  'with_head',
   'with_top_k',
 ]

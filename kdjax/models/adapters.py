@@ -27,7 +27,7 @@ def from_linen(module: nn.Module) -> Model:
 
   Args:
     module: Its `__call__` takes the inputs and, if it names one, `train`; it
-      returns logits or a dict with `'logits'`. Dropout draws from the
+      returns logits or a dict of arrays. Dropout draws from the
       `'dropout'` stream.
 
   Returns:
@@ -125,8 +125,8 @@ def from_function(
   """Makes a `Model` of a function: any other network, or a loaded checkpoint.
 
   Args:
-    function: `(params, inputs) -> outputs`, pure; returns logits or a dict with
-      `'logits'` and taps. It never learns of `train` and `key`.
+    function: `(params, inputs) -> outputs`, pure; returns logits or a dict of
+      arrays by name. It never learns of `train` and `key`.
     variables: What `init` returns as params whatever its key: any pytree of
       arrays.
 

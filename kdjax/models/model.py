@@ -39,7 +39,8 @@ class Model(NamedTuple):
     init: `(key, inputs) -> ModelVariables`. Needs only the shape and dtype of
       `inputs`, `[batch, height, width, channels]`; may be jitted.
     apply: `(variables, inputs, *, train=False, key=None) -> (outputs, state)`.
-      `outputs['logits']` is `[batch, classes]`, the other entries are taps.
+      `outputs['logits']` of a classifier is `[batch, classes]`, the other
+      entries are taps; a network without classes names its answer otherwise.
       `train=True` uses the batch's own statistics and dropout (drawn from
       `key`) and returns the new state; `train=False` returns `state` as it is.
   """
@@ -100,19 +101,20 @@ def merge_outputs(taps: Outputs, result: Any) -> Outputs:
 
   Args:
     taps: Taps by name.
-    result: Logits, or a dict of arrays that holds `'logits'`.
+    result: Logits, or a dict of arrays by name: `'logits'` of a classifier,
+      any names of other networks.
 
   Returns:
     The taps and the result in one dict; the result's names win.
 
   Raises:
-    ValueError: if the result is neither an array nor a dict with `'logits'`.
+    ValueError: if the result is neither an array nor a dict.
   """
   if isinstance(result, jax.Array):
     result = {'logits': result}
-  if not isinstance(result, dict) or 'logits' not in result:
-    found = sorted(result) if isinstance(result, dict) else type(result)
+  if not isinstance(result, dict):
     raise ValueError(
-      f"network must return an array or a dict with 'logits', got {found}."
+      'network must return an array or a dict of arrays, got '
+      f'{type(result).__name__}.'
     )
   return {**taps, **result}

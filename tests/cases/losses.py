@@ -185,6 +185,7 @@ CASES: dict[str, Case] = {
     numbers={'beta': 0.3, 'temperature': 2.5}
   ),
   'standardised_soft_target_loss': _response(),
+  'multi_label_soft_target_loss': _response(),
   'decoupled_loss': _with_labels(
     {'alpha': 0.7, 'beta': 3.0, 'temperature': 2.5}
   ),

@@ -15,6 +15,7 @@ _SHAPES = {
   'student': {
     'logits': (CLASSES,),
     'embedding': (6,),
+    'hidden': (6,),
     'stage1': (4, 4, 3),
     'stage2': (2, 2, 4),
     'projected': (2, 2, 5),
@@ -27,6 +28,7 @@ _SHAPES = {
   'teacher': {
     'logits': (CLASSES,),
     'embedding': (8,),
+    'hidden': (8,),
     'stage1': (4, 4, 5),
     'stage2': (2, 2, 5),
     'query': (4, 6),
@@ -58,6 +60,20 @@ TRANSFORMS: Mapping[str, transforms.LossTransform] = {
   'weighted_soft_labels': transforms.weighted_soft_labels(),
   'label_smoothing': transforms.label_smoothing(),
   'teacher_free': transforms.teacher_free(),
+  'multi_label_soft_targets': transforms.multi_label_soft_targets(),
+  'curriculum_soft_targets': transforms.curriculum_soft_targets(
+    curriculum_steps=4
+  ),
+  'linear_soft_targets': transforms.linear_soft_targets(),
+  'linear_forward_kl': transforms.linear_forward_kl(),
+  'linear_reverse_kl': transforms.linear_reverse_kl(),
+  'linear_generalised_jensen_shannon': (
+    transforms.linear_generalised_jensen_shannon()
+  ),
+  'linear_top_k_soft_targets': transforms.linear_top_k_soft_targets(),
+  'regression_targets': transforms.regression_targets(
+    student='logits', teacher='logits'
+  ),
   'dist': transforms.dist(),
   'direction': transforms.direction(),
   # feature
@@ -151,6 +167,13 @@ def outputs(network: str, seed: int = 0) -> dict[str, np.ndarray]:
     found['top_k_indices'] = best
     found['top_k_log_probs'] = np.take_along_axis(log_p, best, 1)
   return found
+
+
+def head(network: str) -> np.ndarray:
+  """The head of a network's hidden states, which no batch has."""
+  dim = _SHAPES[network]['hidden'][0]
+  rng = np.random.default_rng([1, dim])
+  return rng.normal(size=(dim, CLASSES)).astype(np.float32)
 
 
 def batch(padded: tuple[int, ...] = ()) -> dict[str, np.ndarray]:

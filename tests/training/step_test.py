@@ -75,7 +75,13 @@ def _distillation(student, teacher, rate=0.3):
     soft=(0.75, transforms.soft_targets(temperature=3.0)),
   )
   optimizer = optax.sgd(rate)
-  step = training.make_train_step(student, loss, optimizer, teacher=teacher)
+  step = training.make_train_step(
+    student,
+    loss,
+    optimizer,
+    teacher=teacher,
+    measures={'accuracy': training.accuracy},
+  )
   image = jax.ShapeDtypeStruct((5, 2, 2, 1), jnp.float32)
   outputs = {'logits': jax.ShapeDtypeStruct((5, 3), jnp.float32)}
   state = training.init_state(0, student, loss, optimizer, image, outputs)
@@ -132,6 +138,7 @@ def test_labels_alone_need_no_teacher():
       new.model.params[name], value, rtol=1e-5, atol=1e-6
     )
   np.testing.assert_allclose(metrics['loss'], numbers['labels'], rtol=1e-5)
+  assert set(metrics) == {'loss', 'gradient_norm'}
 
 
 def test_teacher_gets_no_gradient_but_is_used():

@@ -1,7 +1,6 @@
 """Means over a batch with padding, and errors that say what there is."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -48,27 +47,6 @@ def test_weights_follow_the_losses_to_float64():
     value, slope = _mean(np.array([1.0, 3.0]), {'weight': np.float32([2, 0])})
   assert value.dtype == slope.dtype == np.float64
   assert float(value) == 1
-
-
-def test_stateless_owns_nothing_and_checks_its_names():
-  term = base.stateless(
-    lambda student, teacher, batch: jnp.sum(student['a'] * teacher['b']),
-    student=('a',),
-    teacher=('b',),
-  )
-  a, b = {'a': jnp.ones(3), 'z': jnp.ones(1)}, {'b': jnp.full(3, 2.0)}
-  variables = term.init(jax.random.key(0), a, b)
-  assert variables == transforms.LossVariables({}, {})
-  value, state, metrics = term.apply(variables, a, b, {}, jnp.int32(0))
-  assert value == 6
-  assert state == metrics == {}
-  with pytest.raises(
-    transforms.UnknownTapError,
-    match=r"^student has no output 'a'; it has b, c\.$",
-  ):
-    term.init(jax.random.key(0), {'c': a['a'], 'b': a['a']}, b)
-  with pytest.raises(ValueError, match=r"^teacher has no output 'b'; it has a"):
-    term.init(jax.random.key(0), a, a)
 
 
 def test_unknown_tap_error_can_be_read_by_programs():

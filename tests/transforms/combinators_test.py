@@ -7,12 +7,11 @@ import optax
 import pytest
 
 from kdjax import transforms
-from kdjax.transforms import base
 
 
 def _term(name):
   """The mean of a tap of the student."""
-  return base.stateless(
+  return transforms.stateless(
     lambda student, teacher, batch: jnp.mean(student[name]), student=(name,)
   )
 

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kdjax.transforms import LossVariables
-from kdjax.transforms.combinators import across_devices
+from kdjax.transforms import LossVariables, on_axis
 from kdjax.transforms.congruence import (
   correlation_congruence,
   kernel_correlation_congruence,
@@ -65,7 +64,7 @@ COUPLING = {
     student_layers=_layers, teacher_layers=_layers
   ),
 }
-TERMS = {name: across_devices(term) for name, term in COUPLING.items()}
+TERMS = {name: on_axis(term, 'batch') for name, term in COUPLING.items()}
 ALONE = {name: COUPLING[name] for name in ('similarity', 'memory')}
 
 

@@ -203,22 +203,15 @@ def test_masked_generative_by_hand():
 
 
 @pytest.mark.parametrize(
-  ('term', 'plain'),
+  'plain',
   [
-    (
-      feature.inter_channel(student='a', teacher='a', axis_name='batch'),
-      feature.inter_channel(student='a', teacher='a'),
-    ),
-    (
-      transforms.across_devices(
-        feature.pearson_feature(student='a', teacher='a')
-      ),
-      feature.pearson_feature(student='a', teacher='a'),
-    ),
+    feature.inter_channel(student='a', teacher='a'),
+    feature.pearson_feature(student='a', teacher='a'),
   ],
   ids=['batch norm', 'coupling'],
 )
-def test_global_statistics_on_two_devices(term, plain):
+def test_global_statistics_on_two_devices(plain):
+  term = transforms.on_axis(plain, 'batch')
   student, teacher = _taps(0, a=(2, 2, 3)), _taps(1, a=(2, 2, 5))
   batch = {'weight': np.float32([4 / 3, 4 / 3, 4 / 3, 0])}
   variables = _init(plain, student, teacher)

@@ -27,7 +27,10 @@ def _matrix(x):
 @functools.cache
 def _owned(name):
   term = cases.TRANSFORMS[name]
-  outputs = cases.outputs('student'), cases.outputs('teacher')
+  outputs = (
+    {**cases.outputs(network), 'head': cases.head(network)}
+    for network in ('student', 'teacher')
+  )
   return jax.device_get(term.init(jax.random.key(1), *outputs))
 
 
@@ -50,6 +53,7 @@ def _problem(name, padded):
   }
   params = {
     'student': {name: _matrix(x) for name, x in student.items()},
+    'head': cases.head('student'),
     'loss': owned.params,
   }
 
@@ -61,10 +65,13 @@ def _problem(name, padded):
       )
       for name, x in batch['student'].items()
     }
+    # A head is a parameter, the same for all examples.
+    mixed['head'] = params['head']
+    given = {**batch['teacher'], 'head': cases.head('teacher')}
     found, _, _ = used.apply(
       LossVariables(params['loss'], owned.state),
       mixed,
-      batch['teacher'],
+      given,
       batch['batch'],
       jnp.int32(3),
     )

@@ -28,21 +28,24 @@ _temperature = (
 @pytest.mark.parametrize(
   ('factory', 'name', 'value', 'allowed'),
   [
-    *((f, 'temperature', 0.0, 'be positive') for f in _temperature),
-    (factories.decoupled, 'alpha', -1.0, 'not be negative'),
-    (factories.decoupled, 'beta', float('nan'), 'not be negative'),
-    (factories.normalised_soft_targets, 'gamma', -0.5, 'not be negative'),
-    (factories.generalised_jensen_shannon, 'beta', 1.5, 'be from 0 to 1'),
-    (factories.dist, 'inter_weight', -1.0, 'not be negative'),
-    (factories.dist, 'intra_weight', -1.0, 'not be negative'),
-    (factories.direction, 'tikhonov', 0.0, 'be positive'),
-    (factories.label_smoothing, 'smoothing', -0.1, 'be from 0 to 1'),
-    (factories.teacher_free, 'confidence', 2.0, 'be from 0 to 1'),
-    (factories.teacher_free, 'student_temperature', -1.0, 'be positive'),
+    *((f, 'temperature', 0.0, 'above 0') for f in _temperature),
+    (factories.decoupled, 'alpha', -1.0, '0 or above'),
+    (factories.decoupled, 'beta', float('nan'), '0 or above'),
+    (factories.normalised_soft_targets, 'gamma', -0.5, '0 or above'),
+    (factories.generalised_jensen_shannon, 'beta', 1.5, 'from 0 to 1'),
+    (factories.dist, 'inter_weight', -1.0, '0 or above'),
+    (factories.dist, 'intra_weight', -1.0, '0 or above'),
+    (factories.direction, 'tikhonov', 0.0, 'above 0'),
+    (factories.label_smoothing, 'smoothing', -0.1, 'from 0 to 1'),
+    (factories.teacher_free, 'confidence', 2.0, 'from 0 to 1'),
+    (factories.teacher_free, 'student_temperature', -1.0, 'above 0'),
   ],
 )
 def test_hyperparameters_are_checked(factory, name, value, allowed):
-  with pytest.raises(ValueError, match=rf'^{name} must {allowed}, got {value}'):
+  with pytest.raises(
+    ValueError,
+    match=rf'^{factory.__name__}: {name} must be {allowed}, got {value}\.$',
+  ):
     factory(**{name: value})
 
 

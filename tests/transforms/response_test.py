@@ -101,7 +101,8 @@ def test_labels_need_no_teacher():
 @pytest.mark.parametrize('temperature', [0, -1.0, float('nan')])
 def test_temperature_must_be_positive(temperature):
   with pytest.raises(
-    ValueError, match=rf'^temperature must be positive, got {temperature}\.$'
+    ValueError,
+    match=rf'^soft_targets: temperature must be above 0, got {temperature}\.$',
   ):
     transforms.soft_targets(temperature=temperature)
 

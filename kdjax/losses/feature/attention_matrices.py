@@ -4,8 +4,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.losses import contract, numerics
+from kdjax.losses import contract
 from kdjax.losses.feature import tokens
+from kdjax.losses.response import log_space
 
 
 @contract.promises('example')
@@ -19,7 +20,7 @@ def attention_matrix_loss(
 
   `mean (student - teacher)^2` over heads and pairs of tokens, of the scores
   BEFORE the softmax, as the paper prefers; weights after it can be passed as
-  well. Pairs of which the teacher's score is -inf (a causal mask) do not count.
+  well. Pairs that either network masks (-inf, -1e9, `finfo.min`) do not count.
 
   TinyBERT's code counts padding as zeros in the mean, and TextBrewer with a
   mask sums over heads, and divides by the pairs of the whole batch.
@@ -47,11 +48,12 @@ def attention_matrix_loss(
   chex.assert_rank([student_scores, teacher_scores], 4)
   chex.assert_equal_shape([student_scores, teacher_scores])
   chex.assert_type([student_scores, teacher_scores], float)
-  student = numerics.at_least_float32(student_scores)
-  teacher = numerics.at_least_float32(teacher_scores)
-  counts = tokens.valid_pairs(student, mask) & (teacher != -jnp.inf)
+  pairs = tokens.valid_pairs(student_scores, mask)
   # Each side is selected, not their difference: inf - inf is NaN.
-  difference = jnp.where(counts, student, 0) - jnp.where(counts, teacher, 0)
-  count = jnp.sum(counts, axis=(1, 2, 3)).astype(difference.dtype)
-  total = jnp.sum(jnp.square(difference), axis=(1, 2, 3))
+  student, teacher, keep = log_space.pair(
+    jnp.where(pairs, student_scores, 0), jnp.where(pairs, teacher_scores, 0)
+  )
+  counts = keep & pairs
+  count = jnp.sum(counts, axis=(1, 2, 3)).astype(student.dtype)
+  total = jnp.sum(jnp.square(student - teacher), axis=(1, 2, 3))
   return total / jnp.maximum(count, 1)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from kdjax.losses import contract, numerics
 from kdjax.losses.feature import maps, tokens
+from kdjax.losses.response import log_space
 
 
 @contract.promises('example')
@@ -31,8 +32,8 @@ def attention_distribution_loss(
   Args:
     student_scores: Unnormalised log attention, shape
       `[batch, heads, tokens, tokens]`, queries before keys. Where a model
-      gives attention weights, their logarithm. -inf where a key may not be
-      seen (a causal mask), in both.
+      gives attention weights, their logarithm. A key that either network
+      masks for a query (-inf, -1e9, `finfo.min`) is left out of both.
     teacher_scores: Same shape as `student_scores`.
     mask: Shape `[batch, tokens]`, zero for padding, or None.
 
@@ -51,21 +52,19 @@ def attention_distribution_loss(
   chex.assert_rank([student_scores, teacher_scores], 4)
   chex.assert_equal_shape([student_scores, teacher_scores])
   chex.assert_type([student_scores, teacher_scores], float)
-  student = numerics.at_least_float32(student_scores)
-  teacher = numerics.at_least_float32(teacher_scores)
-  pairs = tokens.valid_pairs(student, mask)
-  # Finite, not -inf: a row of padding only would be NaN.
-  lowest = jnp.finfo(student.dtype).min / 2
-  log_q = jax.nn.log_softmax(jnp.where(pairs, student, lowest))
-  log_p = jax.nn.log_softmax(jnp.where(pairs, teacher, lowest))
-  # What the teacher cannot see adds nothing: 0 * (-inf - x) would be NaN.
-  counts = pairs & (log_p > -jnp.inf)
-  log_ratio = jnp.where(counts, log_p, 0) - jnp.where(counts, log_q, 0)
-  terms = jnp.exp(log_p) * log_ratio
-  # Each query is a row of the pairs; a row of padding has none.
-  queries = jnp.sum(jnp.any(pairs, axis=-1), axis=(1, 2)).astype(terms.dtype)
-  total = jnp.sum(terms, axis=(1, 2, 3))
-  return total / jnp.maximum(queries * terms.shape[1], 1)
+  pairs = tokens.valid_pairs(student_scores, mask)
+  student, teacher, keep = log_space.pair(
+    jnp.where(pairs, student_scores, 0), jnp.where(pairs, teacher_scores, 0)
+  )
+  keep &= pairs
+  # A query that sees nothing, as padding does, is no query; one that sees
+  # nothing for the student alone is NaN.
+  seeing = jnp.any(pairs & ~log_space.masked(teacher_scores), axis=-1)
+  keep |= ~seeing[..., None]
+  terms = log_space.divergence(teacher, student - teacher, keep)
+  total = jnp.sum(jnp.where(seeing, terms, 0), axis=(1, 2))
+  queries = jnp.sum(seeing, axis=(1, 2)).astype(total.dtype)
+  return total / jnp.maximum(queries, 1)
 
 
 @contract.promises('example', relation_heads=contract.COUNT)

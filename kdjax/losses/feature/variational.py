@@ -69,8 +69,6 @@ def variational_information_loss(
     mean, teacher = maps.to_common_size(mean, teacher)
   chex.assert_equal_shape([mean, teacher])
   variance = jax.nn.softplus(jnp.asarray(log_scale, mean.dtype)) + eps
-  squares = jnp.square(mean - teacher).reshape(
-    mean.shape[0], -1, mean.shape[-1]
-  )
-  error = jnp.mean(squares, axis=1) / variance[None, :]
+  axes = tuple(range(1, mean.ndim - 1))
+  error = jnp.mean(jnp.square(mean - teacher), axis=axes) / variance[None, :]
   return jnp.mean(error + jnp.log(variance)[None, :], axis=-1) / 2

@@ -77,9 +77,9 @@ def vitkd_generation_loss(
   difference = numerics.at_least_float32(student) - numerics.at_least_float32(
     teacher
   )
-  difference = jnp.where(
-    jnp.asarray(hidden).astype(bool)[..., None], difference, 0
-  )
+  # Tokens that were not hidden cost nothing, unless the generator diverged.
+  read = jnp.asarray(hidden).astype(bool)[..., None] | ~jnp.isfinite(student)
+  difference = jnp.where(read, difference, 0)
   return jnp.sum(jnp.square(difference), axis=(1, 2)) / ratio
 
 

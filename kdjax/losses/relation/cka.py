@@ -167,7 +167,8 @@ def _one_minus(
   product: chex.Array, student_norm: chex.Array, teacher_norm: chex.Array
 ) -> jax.Array:
   loss = 1 - _alignment(product, student_norm, teacher_norm)
-  return jnp.where(teacher_norm > 0, loss, 0)
+  # Not `teacher_norm > 0`, which is false for NaN and would hide it.
+  return jnp.where(teacher_norm <= 0, 0, loss)
 
 
 def _linear_terms(
@@ -267,6 +268,6 @@ def _centred_kernel(
   middle = medians.median(squared, pairs)
   exponent = numerics.safe_divide(squared, 2 * bandwidth**2 * middle)
   same = (squared == 0).astype(squared.dtype)
-  kernel = jnp.where(middle > 0, jnp.exp(-exponent), same)
+  kernel = jnp.where(middle <= 0, same, jnp.exp(-exponent))
   kernel = numerics.centred(jnp.where(pairs, kernel, 0), valid)
   return numerics.centred(kernel.T, valid)

@@ -169,8 +169,6 @@ def _target_divergence(
   odds = log_space.target_log_odds(teacher, split)
   odds = jnp.where(split.any & split.labelled, odds, 0)
   keep = jnp.stack([split.labelled, split.any], axis=-1)
-  return log_space.divergence(_beside_zero(odds), _beside_zero(shift), keep)
-
-
-def _beside_zero(x: chex.Array) -> jax.Array:
-  return jnp.stack([x, jnp.zeros_like(x)], axis=-1)
+  return log_space.divergence(
+    log_space.beside_zero(odds), log_space.beside_zero(shift), keep
+  )

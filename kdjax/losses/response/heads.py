@@ -21,13 +21,13 @@ class LinearHead(NamedTuple):
     kernel: Shape `[dim, vocabulary]`.
     bias: Shape `[vocabulary]`, or None.
     scale: Multiplies the logits; a number or a scalar array.
-    soft_cap: Bounds them; a number above 0, or None.
+    soft_cap: Bounds them; a number above 0 or a scalar array, or None.
   """
 
   kernel: jax.Array
   bias: jax.Array | None = None
   scale: chex.Numeric = 1.0
-  soft_cap: float | None = None
+  soft_cap: chex.Numeric | None = None
 
 
 class Counted(NamedTuple):
@@ -94,8 +94,8 @@ def _head(hidden: chex.Array, head: Any, counted: Counted) -> LinearHead:
   chex.assert_shape(head.kernel, (hidden.shape[-1], None))
   if head.bias is not None:
     chex.assert_shape(head.bias, head.kernel.shape[1:])
-  if head.soft_cap is not None and not head.soft_cap > 0:
-    raise contract.refuse(f'soft_cap must be above 0, got {head.soft_cap}.')
+  contract.checked('soft_cap', head.soft_cap, contract.POSITIVE)
+  contract.checked('scale', head.scale, contract.FINITE)
   size, classes = counted.vocabulary, head.kernel.shape[1]
   if size is None:
     return head
@@ -116,22 +116,22 @@ def _mean(loss, hidden, heads, targets, hyperparameters, counted) -> jax.Array:
   # Python numbers are constants of the program; arrays, which may be traced,
   # go with the tokens or are shared by them.
   constants, own, shared = {}, {}, {}
-  scales = {f'scale{i}': head.scale for i, head in enumerate(heads)}
-  for name, value in (hyperparameters | scales).items():
+  shaping = {f'scale{i}': head.scale for i, head in enumerate(heads)}
+  shaping |= {f'soft_cap{i}': head.soft_cap for i, head in enumerate(heads)}
+  for name, value in (hyperparameters | shaping).items():
     if not isinstance(value, jax.Array):
       constants[name] = value
     elif value.ndim:
       own[name] = jnp.broadcast_to(value, shape).reshape(-1)
     else:
       shared[name] = value
-  caps = [head.soft_cap for head in heads]
   listed = tuple(targets)
 
   def of_chunk(logits, tokens, numbers):
     given = constants | numbers | tokens
     logits = [
-      _shaped(x, given.pop(f'scale{i}'), cap)
-      for i, (x, cap) in enumerate(zip(logits, caps, strict=True))
+      _shaped(x, given.pop(f'scale{i}'), given.pop(f'soft_cap{i}'))
+      for i, x in enumerate(logits)
     ]
     return loss(*logits, *(given.pop(name) for name in listed), **given)
 
@@ -153,12 +153,11 @@ def _mean(loss, hidden, heads, targets, hyperparameters, counted) -> jax.Array:
   )
 
 
-def _shaped(
-  logits: chex.Array, scale: Any, soft_cap: float | None
-) -> jax.Array:
+def _shaped(logits: chex.Array, scale: Any, soft_cap: Any) -> jax.Array:
   """Logits times their scale, and bounded."""
-  if isinstance(scale, jax.Array):
-    logits = logits * scale.astype(logits.dtype)
-  elif scale != 1:
-    logits = logits * scale
-  return logits if soft_cap is None else soft_cap * jnp.tanh(logits / soft_cap)
+  if isinstance(scale, jax.Array) or scale != 1:
+    logits = logits * jnp.asarray(scale, logits.dtype)
+  if soft_cap is None:
+    return logits
+  cap = jnp.asarray(soft_cap, logits.dtype)
+  return cap * jnp.tanh(logits / cap)

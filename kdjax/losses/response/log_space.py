@@ -158,6 +158,11 @@ def exponential_excess(x: chex.Array) -> jax.Array:
   return result * x * x * 0.5
 
 
+def beside_zero(log_odds: chex.Array) -> jax.Array:
+  """Logits of yes and no, shape `[..., 2]`."""
+  return jnp.stack([log_odds, jnp.zeros_like(log_odds)], axis=-1)
+
+
 def log_probabilities(logits: chex.Array, keep: chex.Array) -> jax.Array:
   """Log softmax over the kept classes, -inf elsewhere; NaN where none is."""
   kept = jnp.where(keep, logits, 0)

@@ -57,11 +57,19 @@ def predictions(
     temperature: Softens both; a scalar or of shape `[...]`.
   """
   by = contract.over_classes(temperature)
-  log_p, log_ratio = _log_ratio(p_logits / by, (q_logits - p_logits) / by, keep)
+  difference = jnp.where(keep, (q_logits - p_logits) / by, 0)
+  log_p, parts = _gain(p_logits / by, difference, keep)
   log_q = log_space.log_probabilities(q_logits / by, keep)
-  return Predictions(
-    jnp.where(keep, log_p, 0), jnp.where(keep, log_q, 0), log_ratio
+  log_p, log_q = (jnp.where(keep, x, 0) for x in (log_p, log_q))
+  # Of two subtractions, the one of smaller numbers is rounded less: that of
+  # logits where the two agree, that of logarithms where logits are huge.
+  sizes = jnp.abs(difference) + sum(jnp.abs(x) for x in parts)
+  log_ratio = jnp.where(
+    jnp.abs(log_p) + jnp.abs(log_q) < sizes,
+    log_q - log_p,
+    difference - sum(parts),
   )
+  return Predictions(log_p, log_q, jnp.where(keep, log_ratio, 0))
 
 
 def jensen_shannon(
@@ -91,7 +99,9 @@ def jensen_shannon(
   return summed(jnp.where(small, near, far), keep)
 
 
-def from_mixture(found: Predictions, keep: chex.Array, share: chex.Numeric):
+def from_mixture(
+  found: Predictions, keep: chex.Array, share: chex.Numeric
+) -> jax.Array:
   """`KL(p || a p + (1 - a) q)`, the skew divergence.
 
   Args:
@@ -104,9 +114,15 @@ def from_mixture(found: Predictions, keep: chex.Array, share: chex.Numeric):
   """
   p, q = jnp.exp(found.log_p), jnp.exp(found.log_q)
   a = contract.over_classes(share)
-  # The differences (1 - a) (q - p) sum to 0 and make every term positive.
-  far = (1 - a) * (q - p) - p * _log_mixture(found.log_ratio, a)
+  # The logarithm of a share of 0 has no derivative, but the mixture has: this
+  # adds it, and nothing to the value.
+  slope = jnp.exp(-jnp.maximum(found.log_ratio, _LOWEST))
+  slope = jnp.where(jnp.asarray(a) > 0, 0, a * slope)
   excess = (1 - a) * jnp.expm1(jnp.minimum(found.log_ratio, _FAR))
+  # These sum to 0 and make every term positive. The ratio knows the difference
+  # of similar probabilities to more digits than they do themselves.
+  more = jnp.where(found.log_ratio < 1, p * excess, (1 - a) * (q - p))
+  far = more - p * (_log_mixture(found.log_ratio, a) + slope)
   small = jnp.abs(excess) < _SERIES
   near = p * _log_excess(jnp.where(small, excess, 0))
   return summed(jnp.where(small, near, far), keep)
@@ -127,11 +143,17 @@ def summed(terms: chex.Array, keep: chex.Array) -> jax.Array:
 
 def _log_ratio(p_logits, difference, keep):
   """`log p` and `log q - log p`; 0 where a class is not kept."""
+  log_p, parts = _gain(p_logits, difference, keep)
+  return log_p, jnp.where(keep, difference - sum(parts), 0)
+
+
+def _gain(p_logits, difference, keep):
+  """`log p`, and the two parts of what the logits of `q` gain in their sum."""
   log_p = log_space.log_probabilities(p_logits, keep)
-  some = jnp.where(keep, difference, 0)
-  mean = jnp.sum(jnp.where(keep, jnp.exp(log_p) * some, 0), axis=-1)
-  gain = mean + log_space.divergence(p_logits, difference, keep)
-  return log_p, jnp.where(keep, some - gain[..., None], 0)
+  terms = jnp.where(keep, jnp.exp(log_p) * difference, 0)
+  mean = jnp.sum(terms, axis=-1, keepdims=True)
+  excess = log_space.divergence(p_logits, difference, keep)[..., None]
+  return log_p, (mean, excess)
 
 
 def _log_mixture(log_ratio: chex.Array, share: chex.Numeric) -> jax.Array:
@@ -139,10 +161,7 @@ def _log_mixture(log_ratio: chex.Array, share: chex.Numeric) -> jax.Array:
   share = jnp.asarray(share, log_ratio.dtype)
   some = share > 0
   log_share = jnp.where(some, jnp.log(jnp.where(some, share, 1)), -jnp.inf)
-  log_mixture = jnp.logaddexp(log_share, jnp.log1p(-share) + log_ratio)
-  # At share 0 its logarithm has no derivative, but the mixture has: p / q.
-  slope = jnp.exp(-jnp.maximum(log_ratio, _LOWEST))
-  return log_mixture + jnp.where(some, 0, share * slope)
+  return jnp.logaddexp(log_share, jnp.log1p(-share) + log_ratio)
 
 
 def _log_excess(x: chex.Array) -> jax.Array:

@@ -12,6 +12,17 @@ def soft_targets(choice: Choice) -> Terms:
   return {'soft': (1 - settings.alpha, term)}
 
 
+def _curriculum(choice: Choice) -> Terms:
+  """Li et al. 2023: the temperature trains against the student.
+
+  The curriculum takes 10 of 240 epochs, and that share of a shorter run.
+  """
+  settings = choice.settings
+  steps = round(settings.epochs * choice.steps_per_epoch * 10 / 240)
+  term = transforms.curriculum_soft_targets(curriculum_steps=max(1, steps))
+  return {'ctkd': (1 - settings.alpha, term)}
+
+
 def _top_k(choice: Choice) -> Terms:
   """`soft_targets` from the teacher's best classes."""
   settings = choice.settings
@@ -89,6 +100,7 @@ def _teacher_free(choice: Choice) -> Terms:
 METHODS = {
   'kd': Method(soft_targets, labels=None),
   'kd_top_k': Method(_top_k, labels=None, takes_top_k=True),
+  'ctkd': Method(_curriculum, labels=None),
   'dkd': Method(_decoupled),
   'dist': Method(_dist),
   'ls': Method(_standardised, labels=0.1),

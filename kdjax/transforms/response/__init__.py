@@ -1,6 +1,7 @@
 """Transforms of losses on what the networks answer."""
 
 from kdjax.transforms.response.coupled import direction, dist
+from kdjax.transforms.response.curriculum import curriculum_soft_targets
 from kdjax.transforms.response.divergences import (
   dense_soft_targets,
   forward_kl,
@@ -8,6 +9,19 @@ from kdjax.transforms.response.divergences import (
   reverse_kl,
   soft_targets,
   standardised_soft_targets,
+)
+from kdjax.transforms.response.linear import (
+  linear_forward_kl,
+  linear_generalised_jensen_shannon,
+  linear_reverse_kl,
+  linear_soft_targets,
+  linear_top_k_soft_targets,
+)
+from kdjax.transforms.response.plain import (
+  multi_label_soft_targets,
+  multi_labels,
+  regression_labels,
+  regression_targets,
 )
 from kdjax.transforms.response.target_class import (
   decoupled,
@@ -22,6 +36,7 @@ from kdjax.transforms.response.task import (
 from kdjax.transforms.response.top_k import top_k_soft_targets
 
 __all__ = [
+  'curriculum_soft_targets',
   'decoupled',
   'dense_soft_targets',
   'direction',
@@ -30,7 +45,16 @@ __all__ = [
   'generalised_jensen_shannon',
   'label_smoothing',
   'labels',
+  'linear_forward_kl',
+  'linear_generalised_jensen_shannon',
+  'linear_reverse_kl',
+  'linear_soft_targets',
+  'linear_top_k_soft_targets',
+  'multi_label_soft_targets',
+  'multi_labels',
   'normalised_soft_targets',
+  'regression_labels',
+  'regression_targets',
   'reverse_kl',
   'soft_targets',
   'standardised_soft_targets',

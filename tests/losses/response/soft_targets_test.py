@@ -113,15 +113,24 @@ def test_saturated_logits():
   np.testing.assert_allclose(slope, [[1, -1, 0], [-1, 1, 0]], atol=1e-6)
 
 
-def test_classes_that_the_teacher_rules_out():
-  student = jnp.array([[1.0, 2.0, 3.0], [0.5, -1.0, -jnp.inf]])
-  teacher = jnp.array([[0.0, 1.0, -jnp.inf], [1.0, 0.0, -jnp.inf]])
-  losses, slope = _value_and_slope(student, teacher)
-  q, p = np.exp(np.float64(student)), np.exp(np.float64(teacher))
-  q, p = q / q.sum(-1, keepdims=True), p / p.sum(-1, keepdims=True)
-  expected = (p[:, :2] * np.log(p[:, :2] / q[:, :2])).sum(-1)
-  np.testing.assert_allclose(losses, expected, rtol=1e-5)
-  np.testing.assert_allclose(slope, q - p, atol=1e-6)
+@pytest.mark.parametrize('mask', [-np.inf, -1e9, np.finfo(np.float32).min])
+def test_classes_that_either_network_masks_are_as_if_absent(mask):
+  student, teacher = (np.float32(x) for x in _logits(4, (4, 5)))
+  kept = np.ones((4, 5), bool)
+  # By the teacher, by the student, by both, and another by each.
+  teacher[0, 2] = student[1, 0] = mask
+  student[2, 3] = teacher[2, 3] = student[3, 1] = teacher[3, 4] = mask
+  kept[[0, 1, 2, 3, 3], [2, 0, 3, 1, 4]] = False
+  losses, slope = _value_and_slope(student, teacher, 2.0)
+  np.testing.assert_array_equal(slope[~kept], 0)
+  for row, keep in enumerate(kept):
+    s, t = np.float64(student[row, keep]), np.float64(teacher[row, keep])
+    expected = reference.soft_targets(s, t, 2.0)
+    assert losses[row] == pytest.approx(float(expected), rel=1e-5)
+    q, p = np.exp(s / 2), np.exp(t / 2)
+    np.testing.assert_allclose(
+      slope[row, keep], 2 * (q / q.sum() - p / p.sum()), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(

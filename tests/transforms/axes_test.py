@@ -16,7 +16,11 @@ _STEP = np.int32(20)
 across = transforms.across_devices
 
 
-def _everything():
+def _on_axis(term):
+  return transforms.on_axis(term, 'batch')
+
+
+def _everything(across=across):
   """One of each term, those that couple examples gathered."""
   return transforms.weighted_sum(
     task=(0.1, transforms.labels()),
@@ -35,6 +39,8 @@ _TERMS = {
   'distance': lambda: across(transforms.relational_distance()),
   'angle': lambda: across(transforms.relational_angle()),
   'everything': _everything,
+  'everything on the axis': lambda: _on_axis(_everything(lambda x: x)),
+  'gathered on the axis': lambda: _on_axis(_everything()),
   # A sum is a term too: its parameters and its labels are gathered for.
   'gathered sum': lambda: across(
     transforms.weighted_sum(
@@ -43,7 +49,7 @@ _TERMS = {
       distance=(1.0, transforms.relational_distance()),
     )
   ),
-  'batch norm': lambda: _hint(batch_norm=True, axis_name='batch'),
+  'batch norm': lambda: _on_axis(_hint(batch_norm=True)),
   'distance per device': transforms.relational_distance,
   'angle per device': transforms.relational_angle,
 }
@@ -142,6 +148,8 @@ many_devices = pytest.mark.parametrize(
     ('distance', (2, 8)),
     ('angle', (2, 8)),
     ('everything', (2, 8)),
+    ('everything on the axis', (2, 8)),
+    ('gathered on the axis', (8,)),
     ('gathered sum', (8,)),
   ],
 )
@@ -206,3 +214,23 @@ def test_without_it_every_device_computes_another_loss(name):
   assert abs(shards - value) > 0.1 * value
   right, other = (s['model']['embedding'] for s in (slopes, shard_slopes))
   assert np.abs(other - right).max() > 0.1 * np.abs(right).max()
+
+
+@pytest.mark.parametrize(
+  'term',
+  [
+    transforms.labels(),
+    transforms.relational_distance(),
+    _hint(batch_norm=True),
+    _everything(),
+  ],
+  ids=['example', 'coupled', 'batch norm', 'sum'],
+)
+def test_a_loss_is_made_for_one_axis(term):
+  placed = transforms.on_axis(term, 'batch')
+  again = transforms.on_axis(placed, 'batch')
+  assert (again.init, again.apply) == (placed.init, placed.apply)
+  with pytest.raises(
+    ValueError, match=r"^axis_name must be 'batch', .* got 'model'\.$"
+  ):
+    transforms.on_axis(placed, 'model')

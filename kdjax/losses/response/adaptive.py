@@ -1,0 +1,104 @@
+"""Forward and reverse KL, weighted by where the predictions differ."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from kdjax.losses import contract
+from kdjax.losses.response import log_space, mixtures
+
+
+@contract.promises(
+  'position',
+  head_share=contract.each(contract.FRACTION),
+  temperature=contract.each(contract.POSITIVE),
+)
+def adaptive_kl_loss(
+  student_logits: chex.Array,
+  teacher_logits: chex.Array,
+  *,
+  head_share: chex.Numeric = 0.5,
+  temperature: chex.Numeric = 1.0,
+  mask: chex.Array | None = None,
+) -> jax.Array:
+  """Forward KL for the teacher's likely classes, reverse for the others (AKL).
+
+  `g_h / (g_h + g_t) * KL(P || Q) + g_t / (g_h + g_t) * KL(Q || P)` with `P` the
+  teacher's and `Q` the student's prediction. `g_h` is the sum of `|P - Q|` over
+  the head, the fewest of the teacher's best classes that hold `head_share` of
+  its mass, `g_t` over all others. The weights are constants for the gradient,
+  by definition. There is no factor `temperature**2`.
+
+  Classes that the teacher finds as likely as the last of the head are in the
+  head too, so that the order of classes does not matter. (In the authors' code
+  the class that reaches the share is in the tail, unless it is the first; in
+  `songmzhang/DSKD` it is in the head as here.) The head jumps with the
+  teacher's prediction, and the loss with it.
+
+  Never negative, and accurate however alike the predictions are; 0, with
+  gradient 0, where they are equal (0 / 0 elsewhere). A class that either
+  network masks is left out of both. Time `O(N C log C)`, memory `O(N C)`.
+
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> print(f'{adaptive_kl_loss(logits[:, ::-1], logits)[0]:.4f}')
+  0.2749
+
+  Args:
+    student_logits: Unnormalised log probabilities, shape `[..., classes]`.
+    teacher_logits: Same shape as `student_logits`.
+    head_share: Mass of the head, from 0, which gives the reverse KL, to 1, the
+      forward KL. One number, or one of each example; may be traced.
+    temperature: Softens both distributions; higher is softer. Above 0. One
+      number, or one of each example.
+    mask: Shape `[...]`, zero for positions that cost nothing and may hold NaN,
+      or None.
+
+  Returns:
+    Loss per position in nats, shape `[...]`, float32 at least.
+
+  Raises:
+    RefusedError: if shapes or dtypes do not fit or a hyperparameter is out of
+      range.
+
+  References:
+    Wu et al., `Rethinking Kullback-Leibler Divergence in Knowledge Distillation
+    for Large Language Models <https://arxiv.org/abs/2404.02657>`_, 2024,
+    section 4.
+  """
+  chex.assert_equal_shape([student_logits, teacher_logits])
+  valid = log_space.counted(mask, student_logits.shape[:-1])
+  student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
+  fixed = jax.lax.stop_gradient((teacher, student, temperature))
+  found = mixtures.predictions(*fixed[:2], keep, fixed[2])
+  share = jax.lax.stop_gradient(contract.over_classes(head_share))
+  head, tail = _gaps(found, keep, share)
+  total = head + tail
+  some = total > 0
+  total = jnp.where(some, total, 1)
+  # Where the predictions are equal any weights will do that sum to 1.
+  of_forward, of_reverse = (
+    jnp.where(some, gap / total, 0.5) for gap in (head, tail)
+  )
+  forward = log_space.softened_divergence(teacher, student, keep, temperature)
+  reverse = log_space.softened_divergence(student, teacher, keep, temperature)
+  losses = of_forward * forward + of_reverse * reverse
+  return log_space.of_positions(losses, valid)
+
+
+def _gaps(
+  found: mixtures.Predictions, keep: chex.Array, share: chex.Numeric
+) -> tuple[jax.Array, jax.Array]:
+  """Sums of `|p - q|` over the head and over the tail."""
+  p, q = (jnp.where(keep, jnp.exp(x), 0) for x in (found.log_p, found.log_q))
+  near = jnp.abs(found.log_ratio) < 1
+  close = p * jnp.abs(jnp.expm1(jnp.where(near, found.log_ratio, 0)))
+  gap = jnp.where(near, close, jnp.abs(p - q))
+  ordered = jnp.sort(p, axis=-1, descending=True)
+  before = jnp.cumsum(ordered, axis=-1) - ordered
+  last = jnp.where(before < share, ordered, jnp.inf)
+  # A share of 1 is all classes, however the sum is rounded.
+  head = (p >= jnp.min(last, axis=-1, keepdims=True)) | (share >= 1)
+  return (
+    jnp.sum(jnp.where(head, gap, 0), axis=-1),
+    jnp.sum(jnp.where(head, 0, gap), axis=-1),
+  )
