@@ -28,8 +28,8 @@ setuptools.setup(
     'flax>=0.12',
     # tensorflow-datasets imports it but does not ask for it.
     'importlib_resources',
-    # From 0.8 pmap is jit(shard_map), which the training room relies on.
-    'jax>=0.8',
+    # pmap is jit(shard_map), and types say what varies over mapped axes.
+    'jax>=0.10',
     'matplotlib',
     'optax',
     'orbax-checkpoint',

@@ -94,6 +94,7 @@ def epoch(
     teacher=job.teacher if live else None,
     axis_name=training.AXIS,
     over_students=training.vmapped if perceptron else training.unrolled,
+    measures={'accuracy': training.accuracy},
   )
   run = make(
     step,

@@ -27,7 +27,7 @@ SIZES = (
   f'{TEACHER_CHANNELS} channels ({STUDENT_CHANNELS} of the student where they '
   f'may differ), {TOKENS} tokens of {DIM} with {HEADS} heads, {NEGATIVES} '
   f'negatives of {EXAMPLES} examples, a vocabulary of {VOCABULARY} in chunks '
-  f'of 16 tokens, the {BEST} best classes'
+  f'of 16 tokens, the {BEST} best classes or as many drawn'
 )
 
 Shape = jax.ShapeDtypeStruct
@@ -120,7 +120,7 @@ def _heads(batch: int) -> tuple[Shape, ...]:
 
 
 def _targets(batch: int) -> tuple[Shape, Shape]:
-  """The teacher's best classes and their log probabilities."""
+  """The teacher's classes and their log probabilities, or weights."""
   return Shape((batch, BEST), jnp.int32), _floats(batch, BEST)
 
 
@@ -135,20 +135,39 @@ def _cached(batch: int) -> tuple[Shape, ...]:
 # Tokens are many more than these examples; so are chunks of them.
 _IN_CHUNKS = {'chunk': 16}
 
+# Has no default.
+_HALF_WAY = {'progress': 0.5}
+
 CASES: dict[str, Case] = {
   # response
+  'adaptive_kl_loss': Case(_LOGITS),
+  'alpha_beta_loss': Case(_LOGITS),
   'decoupled_loss': Case(_labelled),
   'dense_soft_target_loss': Case(_alike(SIDE, SIDE, CLASSES)),
   'dist_loss': Case(_LOGITS),
   'forward_kl_loss': Case(_LOGITS),
   'generalised_jensen_shannon_loss': Case(_LOGITS),
+  'interpolated_target_loss': Case(_LOGITS, _HALF_WAY),
   'label_smoothing_loss': Case(_teacher_free),
+  'linear_adaptive_kl_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
+  'linear_alpha_beta_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
+  'linear_forward_kl_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
   'linear_generalised_jensen_shannon_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
+  'linear_interpolated_target_loss': Case(
+    _heads, _IN_CHUNKS | _HALF_WAY, (0, 1)
+  ),
   'linear_reverse_kl_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
+  'linear_sampled_soft_target_loss': Case(_cached, _IN_CHUNKS, (0, 1)),
+  'linear_skew_kl_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
+  'linear_skew_reverse_kl_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
   'linear_soft_target_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
   'linear_top_k_soft_target_loss': Case(_cached, _IN_CHUNKS, (0, 1)),
+  'multi_label_soft_target_loss': Case(_LOGITS),
   'normalised_loss': Case(_labelled),
   'reverse_kl_loss': Case(_LOGITS),
+  'sampled_soft_target_loss': Case(_top_k),
+  'skew_kl_loss': Case(_LOGITS),
+  'skew_reverse_kl_loss': Case(_LOGITS),
   'soft_target_loss': Case(_LOGITS),
   'standardised_soft_target_loss': Case(_LOGITS),
   'streamlined_direction_loss': Case(_LOGITS),

@@ -57,7 +57,10 @@ def programs(pair: str, batch_size: int, seeds: int) -> dict[str, Program]:
   one_state = jax.tree.map(lambda x: x[0], states)
 
   def train(loss, **kwargs):
-    return training.make_train_step(student, loss, optimizer, **kwargs)
+    measures = {'accuracy': training.accuracy}
+    return training.make_train_step(
+      student, loss, optimizer, measures=measures, **kwargs
+    )
 
   def forward(variables, images):
     return teacher.apply(variables, images)[0]['logits']

@@ -58,20 +58,12 @@ SEEDS = (0, 1)
 _SHAPE = jax.ShapeDtypeStruct((BATCH, 4, 4, 1), jnp.float32)
 
 
-def _loss(over_devices):
-  relational = (
-    transforms.relational_distance(),
-    transforms.relational_angle(),
-  )
-  if over_devices:
-    relational = map(transforms.across_devices, relational)
-  distance, angle = relational
-  return transforms.weighted_sum(
-    labels=(0.1, transforms.labels()),
-    soft=(0.9, transforms.soft_targets(temperature=4.0)),
-    distance=(25.0, distance),
-    angle=(50.0, angle),
-  )
+_LOSS = transforms.weighted_sum(
+  labels=(0.1, transforms.labels()),
+  soft=(0.9, transforms.soft_targets(temperature=4.0)),
+  distance=(25.0, transforms.relational_distance()),
+  angle=(50.0, transforms.relational_angle()),
+)
 
 
 class Setup:
@@ -88,7 +80,7 @@ class Setup:
     outputs, _ = jax.eval_shape(self.teacher.apply, self.variables, _SHAPE)
     self.states = jax.device_get(
       training.init_students(
-        SEEDS, self.student, _loss(True), self.optimizer, _SHAPE, outputs
+        SEEDS, self.student, _LOSS, self.optimizer, _SHAPE, outputs
       )
     )
 
@@ -99,11 +91,12 @@ class Setup:
 
     return training.make_train_step(
       self.student._replace(apply=counted),
-      _loss(over_devices=axis_name is not None),
+      _LOSS,
       self.optimizer,
       teacher=self.teacher if live else None,
       axis_name=axis_name,
       over_students=training.vmapped,
+      measures={'accuracy': training.accuracy},
     )
 
 

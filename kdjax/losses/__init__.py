@@ -110,6 +110,12 @@ from kdjax.losses.relation.probabilistic import (
 from kdjax.losses.relation.similarity import (
   similarity_preserving_loss,
 )
+from kdjax.losses.response.adaptive import (
+  adaptive_kl_loss,
+)
+from kdjax.losses.response.alpha_beta import (
+  alpha_beta_loss,
+)
 from kdjax.losses.response.decoupled import (
   DecoupledParts,
   decoupled_loss,
@@ -132,6 +138,9 @@ from kdjax.losses.response.divergences import (
 from kdjax.losses.response.heads import (
   LinearHead,
 )
+from kdjax.losses.response.interpolated import (
+  interpolated_target_loss,
+)
 from kdjax.losses.response.label_smoothing import (
   label_smoothing_loss,
   teacher_free_loss,
@@ -143,11 +152,28 @@ from kdjax.losses.response.linear import (
   linear_soft_target_loss,
   linear_top_k_soft_target_loss,
 )
+from kdjax.losses.response.linear_mixtures import (
+  linear_adaptive_kl_loss,
+  linear_alpha_beta_loss,
+  linear_interpolated_target_loss,
+  linear_sampled_soft_target_loss,
+  linear_skew_kl_loss,
+  linear_skew_reverse_kl_loss,
+)
 from kdjax.losses.response.multi_label import (
   multi_label_soft_target_loss,
 )
 from kdjax.losses.response.normalised import (
   normalised_loss,
+)
+from kdjax.losses.response.sampled import (
+  SampledTargets,
+  sample_targets,
+  sampled_soft_target_loss,
+)
+from kdjax.losses.response.skew import (
+  skew_kl_loss,
+  skew_reverse_kl_loss,
 )
 from kdjax.losses.response.soft_targets import (
   soft_target_loss,
@@ -169,7 +195,10 @@ __all__ = [
   'LinearHead',
   'NegativeTable',
   'RefusedError',
+  'SampledTargets',
   'activation_boundary_loss',
+  'adaptive_kl_loss',
+  'alpha_beta_loss',
   'attention_distribution_loss',
   'attention_map',
   'attention_matrix_loss',
@@ -197,14 +226,21 @@ __all__ = [
   'instance_transformation_loss',
   'instance_vertex_loss',
   'inter_channel_loss',
+  'interpolated_target_loss',
   'kernel_correlation_congruence_loss',
   'label_smoothing_loss',
+  'linear_adaptive_kl_loss',
+  'linear_alpha_beta_loss',
   'linear_cka',
   'linear_cka_loss',
   'linear_forward_kl_loss',
   'linear_generalised_jensen_shannon_loss',
+  'linear_interpolated_target_loss',
   'linear_neuron_selectivity_loss',
   'linear_reverse_kl_loss',
+  'linear_sampled_soft_target_loss',
+  'linear_skew_kl_loss',
+  'linear_skew_reverse_kl_loss',
   'linear_soft_target_loss',
   'linear_top_k_soft_target_loss',
   'masked_generative_loss',
@@ -226,9 +262,13 @@ __all__ = [
   'relational_distance_loss',
   'reverse_kl_loss',
   'sample_negatives',
+  'sample_targets',
+  'sampled_soft_target_loss',
   'self_attention_relation_loss',
   'similarity_preserving_loss',
   'simkd_loss',
+  'skew_kl_loss',
+  'skew_reverse_kl_loss',
   'soft_target_loss',
   'standardise_logits',
   'standardised_soft_target_loss',

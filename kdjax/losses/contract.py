@@ -9,6 +9,7 @@ empty batch costs nothing. Meshes and mapped axes are those of
 import functools
 import inspect
 import operator
+import re
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
@@ -71,11 +72,12 @@ class RefusedError(ValueError, AssertionError):
 
   Attributes:
     text: The message without the name of the loss.
+    asked: What chex asked of the arguments, where that is what was refused.
   """
 
-  def __init__(self, loss: str, text: str):
+  def __init__(self, loss: str, text: str, asked: str | None = None):
     super().__init__(f'{loss}: {text}')
-    self.text = text
+    self.text, self.asked = text, asked
 
 
 def promises(
@@ -101,9 +103,12 @@ def promises(
       try:
         return _call(function, bound, result, kinds)
       except RefusedError as error:
-        raise RefusedError(name, error.text) from error
+        if error.asked is None:
+          raise RefusedError(name, error.text) from error
+        # By a loss that this one calls; the caller knows these arguments.
+        raise _misfit(name, bound, error.asked) from error
       except AssertionError as error:
-        raise RefusedError(name, _described(bound, error)) from error
+        raise _misfit(name, bound, _asked(error)) from error
 
     return loss
 
@@ -124,9 +129,11 @@ def _call(function, bound, result: Result, kinds) -> Any:
   """The loss of checked arguments, on whatever mesh they lie."""
   first = _first(bound)
   for name, kind in kinds.items():
-    bound.arguments[name] = _hyperparameter(
-      name, bound.arguments[name], kind, first, result
-    )
+    value = bound.arguments[name]
+    # None is a number only where it is the default.
+    if value is None and bound.signature.parameters[name].default is None:
+      continue
+    bound.arguments[name] = _hyperparameter(name, value, kind, first, result)
   if result == 'scalar' and first.ndim and first.shape[0] == 0:
     return _of_nothing(bound, first)
 
@@ -180,8 +187,6 @@ def checked(name: str, value: Any, kind: Kind) -> Any:
     RefusedError: if it is no number, or one that is not allowed. The values of
       arrays of JAX are not looked at.
   """
-  if value is None:
-    return None
   if kind is COUNT:
     return _count(name, value)
   numeric = isinstance(value, int | float | np.generic | np.ndarray | jax.Array)
@@ -232,16 +237,24 @@ def _placed(
   return jnp.asarray(value).reshape(fitting)
 
 
-def _described(bound, error: AssertionError) -> str:
-  """The arguments by name and shape, and what chex asked of them."""
+def _misfit(name: str, bound, asked: str) -> RefusedError:
+  """The error for arguments that do not fit, with their shapes."""
   arguments = []
-  for name, value in bound.arguments.items():
+  for argument, value in bound.arguments.items():
     leaves = [x for x in jax.tree.leaves(value) if placement.is_array(x)]
     shapes = [f'{x.dtype}{list(x.shape)}' for x in leaves]
     if shapes:
-      arguments.append(f'{name} {", ".join(shapes)}')
-  asked = ' '.join(str(error).split('failed: ')[-1].split())
-  return f'{asked.rstrip(".")}; got {"; ".join(arguments)}.'
+      arguments.append(f'{argument} {", ".join(shapes)}')
+  return RefusedError(name, f'{asked}; got {"; ".join(arguments)}.', asked)
+
+
+def _asked(error: AssertionError) -> str:
+  """The message of chex on one line, without its frame."""
+  text = ' '.join(str(error).split('failed: ')[-1].split())
+  text = re.sub(r'Error in \w+ compatibility check: ', '', text)
+  for kind, words in (('float', 'a floating type'), ('int', 'an integer type')):
+    text = text.replace(f"<class '{kind}'>", words)
+  return text.rstrip('.')
 
 
 def check_labels(

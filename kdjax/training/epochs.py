@@ -98,7 +98,7 @@ def resident_epoch(
   def epoch_on_device(states, shared, device):
     teacher, examples, key, epoch, outputs = shared
     order_key, augment_key = epoch_keys(key, epoch)
-    order = data.epoch_order(order_key, examples['label'].shape[0], batch_size)
+    order = data.epoch_order(order_key, len(source), batch_size)
     steps = order[0].shape[0]
 
     def batch_of(step):

@@ -6,13 +6,18 @@ restored as it is. `out_axes=None` returns one device's value unchecked, so
 everything that leaves a mapped function must have been averaged or summed.
 """
 
+import collections
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 AXIS = 'batch'
+
+# While one runs, the next is ready, so that no device waits for the host.
+_UNFINISHED_RUNS = 2
 
 
 def spread(
@@ -31,15 +36,57 @@ def spread(
 
   Returns:
     The compiled function. Each leaf of `shard` has the devices as first axis.
+    On several CPU devices a call waits for the run before the last to end.
   """
-  return jax.pmap(
-    function,
-    axis_name=AXIS,
-    in_axes=(None, None, 0),
-    out_axes=None,
-    devices=devices,
-    donate_argnums=(0,) if donate else (),
+
+  def mapped(function: Callable) -> Any:
+    return jax.pmap(
+      function,
+      axis_name=AXIS,
+      in_axes=(None, None, 0),
+      out_axes=None,
+      devices=devices,
+      donate_argnums=(0,) if donate else (),
+    )
+
+  program = mapped(function)
+  if not _can_deadlock(devices):
+    return program
+  # The end is an output of its own: callers may donate all others.
+  run: Any = _paced(
+    mapped(lambda *args: (function(*args), jnp.zeros((), bool)))
   )
+  run.lower = program.lower
+  return run
+
+
+def _can_deadlock(devices: Sequence[jax.Device] | None) -> bool:
+  """Whether a process that has begun many runs may wait for itself for ever.
+
+  XLA:CPU has one pool of threads, one per core (per device if there are more
+  devices). A run of a program takes one thread per device until it ends. To
+  begin a run takes a thread per device too, and that thread blocks while the
+  device has 32 unfinished runs (`max_inflight_computations_per_device` in XLA).
+  If such threads leave fewer than one per device for the oldest run, its
+  devices wait in a collective for one that never comes, and XLA aborts the
+  process after 40 seconds.
+  """
+  devices = jax.local_devices() if devices is None else devices
+  return len(devices) > 1 and devices[0].platform == 'cpu'
+
+
+def _paced(program: Callable) -> Callable:
+  """Runs a program that also returns its end; few runs are unfinished."""
+  ends: collections.deque[jax.Array] = collections.deque()
+
+  def run(*args: Any) -> Any:
+    if len(ends) == _UNFINISHED_RUNS:
+      jax.block_until_ready(ends.popleft())
+    result, end = program(*args)
+    ends.append(end)
+    return result
+
+  return run
 
 
 def _sharding(devices, spec) -> jax.sharding.NamedSharding:

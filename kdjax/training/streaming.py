@@ -34,7 +34,8 @@ def streaming_epoch(
   """An epoch step by step, for data that does not fit on the devices.
 
   Same arguments, but `ahead`, and result as `resident_epoch`; threads read what
-  comes next, and the host waits for nothing but a batch.
+  comes next, and the host waits for nothing but a batch and, on several CPU
+  devices, the step before the last.
   """
   parallel.check_batch_size(batch_size, devices)
 

@@ -78,6 +78,8 @@ def accepts(
       moving = {}
       for name, kind in kinds.items():
         value = bound.arguments[name]
+        if value is None and signature.parameters[name].default is None:
+          continue
         changes = isinstance(value, Learned | jax.Array) or callable(value)
         if changes and not kind.static:
           moving[name] = value

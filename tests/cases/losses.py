@@ -89,6 +89,15 @@ def _top_k(rng, batch):
   return (_normal(rng, batch, CLASSES), *_top_k_targets(rng, batch))
 
 
+def _sampled_targets(rng, batch):
+  weights = rng.uniform(0.1, 0.5, size=(batch, 4)).astype(np.float32)
+  return rng.integers(0, CLASSES, (batch, 4)).astype(np.int32), weights
+
+
+def _sampled(rng, batch):
+  return (_normal(rng, batch, CLASSES), *_sampled_targets(rng, batch))
+
+
 def _heads(rng, batch):
   return (
     _normal(rng, batch, _DIM),
@@ -100,6 +109,10 @@ def _heads(rng, batch):
 
 def _cached(rng, batch):
   return (*_heads(rng, batch)[:2], *_top_k_targets(rng, batch))
+
+
+def _drawn(rng, batch):
+  return (*_heads(rng, batch)[:2], *_sampled_targets(rng, batch))
 
 
 def _pairs(rng, batch):
@@ -184,6 +197,18 @@ CASES: dict[str, Case] = {
   'generalised_jensen_shannon_loss': _response(
     numbers={'beta': 0.3, 'temperature': 2.5}
   ),
+  'skew_kl_loss': _response(numbers={'skew': 0.3, 'temperature': 2.5}),
+  'skew_reverse_kl_loss': _response(numbers={'skew': 0.3, 'temperature': 2.5}),
+  # alpha and beta may be negative; they have tests of their own, and so has
+  # the temperature of AKL, on which its constant weights depend.
+  'alpha_beta_loss': _response(),
+  'interpolated_target_loss': _response(
+    keywords={'progress': 0.4}, numbers={'progress': 0.4, 'temperature': 2.5}
+  ),
+  'adaptive_kl_loss': _response(numbers={'head_share': 0.5}),
+  'sampled_soft_target_loss': _response(
+    _sampled, batched=(0, 1, 2), classes=(0,)
+  ),
   'standardised_soft_target_loss': _response(),
   'multi_label_soft_target_loss': _response(),
   'decoupled_loss': _with_labels(
@@ -218,6 +243,18 @@ CASES: dict[str, Case] = {
   'linear_forward_kl_loss': _linear(),
   'linear_reverse_kl_loss': _linear(),
   'linear_generalised_jensen_shannon_loss': _linear(beta=0.3),
+  'linear_skew_kl_loss': _linear(skew=0.3),
+  'linear_skew_reverse_kl_loss': _linear(skew=0.3),
+  'linear_alpha_beta_loss': _linear(),
+  'linear_interpolated_target_loss': _linear(progress=0.4)._replace(
+    keywords={'chunk': 3, 'progress': 0.4}
+  ),
+  'linear_adaptive_kl_loss': _linear()._replace(
+    numbers={'head_share': 0.5}, per_example=('head_share',)
+  ),
+  'linear_sampled_soft_target_loss': _linear()._replace(
+    arguments=_drawn, batched=(0, 2, 3)
+  ),
   'linear_top_k_soft_target_loss': _linear()._replace(
     arguments=_cached, batched=(0, 2, 3)
   ),

@@ -67,6 +67,22 @@ CASES = {
     factories.generalised_jensen_shannon(beta=1.0),
     _divergence(1, swapped=True),
   ),
+  'skew': (
+    factories.skew_kl(temperature=2.0),
+    lambda s, t, _: reference.skew_kl(t, s, 0.1, 2).mean(),
+  ),
+  'skew reverse': (
+    factories.skew_reverse_kl(skew=0.3),
+    lambda s, t, _: reference.skew_kl(s, t, 0.3, 1).mean(),
+  ),
+  'alpha beta': (
+    factories.alpha_beta(temperature=2.0),
+    lambda s, t, _: reference.alpha_beta(s, t, 0.2, 0.7, 2).mean(),
+  ),
+  'alpha beta end': (
+    factories.alpha_beta(alpha=1.0, beta=0.0),
+    _divergence(1),
+  ),
   'smoothing': (
     factories.label_smoothing(),
     lambda s, _, y: reference.label_smoothing(s, y, 0.1, False).mean(),

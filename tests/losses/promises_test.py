@@ -212,7 +212,7 @@ def test_a_hyperparameter_may_be_one_of_each_example(name, number, column):
 @pytest.mark.parametrize(('name', 'number'), _NUMBERS)
 def test_other_hyperparameters_are_refused_by_name(name, number):
   arguments = cases.draw(name)
-  for bad in (-1.0, np.nan, 'four', True, np.ones(3, np.float32)):
+  for bad in (-1.0, np.nan, 'four', True, np.ones(3, np.float32), [1.0]):
     with pytest.raises(losses.RefusedError) as error:
       _call(name, *arguments, **{number: bad})
     assert str(error.value).startswith(f'{name}: {number} must be ')

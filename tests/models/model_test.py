@@ -43,11 +43,30 @@ def test_middle_stage_without_stages():
     models.middle_stage(['logits'])
 
 
-@pytest.mark.parametrize('result', ['tuple', 'dict'])
-def test_network_must_return_logits(result):
-  answers = {'tuple': lambda x: (x, x), 'dict': lambda x: {'stage1': x}}
-  model = models.from_function(lambda _, x: answers[result](x), {})
+def test_network_must_return_an_array_or_a_dict():
+  model = models.from_function(lambda _, x: (x, x), {})
   inputs = jnp.ones((2, 3))
   variables = model.init(jax.random.key(0), inputs)
-  with pytest.raises(ValueError, match="dict with 'logits', got"):
+  with pytest.raises(ValueError, match='a dict of arrays, got tuple'):
     model.apply(variables, inputs)
+
+
+def test_network_may_answer_without_logits():
+  model = models.from_function(lambda _, x: {'prediction': 2 * x}, {})
+  inputs = jnp.ones((2, 3))
+  variables = model.init(jax.random.key(0), inputs)
+  outputs, _ = model.apply(variables, inputs)
+  assert list(outputs) == ['prediction']
+
+
+def test_a_head_is_handed_out():
+  params = {'head': jnp.ones((3, 5)), 'bias': jnp.zeros(5)}
+  network = models.from_function(lambda p, x: {'hidden': x}, params)
+  model = models.with_head(
+    network, lambda p: p['head'], lambda p: p['bias'], soft_cap=30.0
+  )
+  inputs = jnp.ones((2, 3))
+  outputs, _ = model.apply(model.init(jax.random.key(0), inputs), inputs)
+  assert outputs['head'].shape == (3, 5)
+  assert outputs['head_bias'].shape == (5,)
+  assert outputs['head_soft_cap'] == 30

@@ -193,3 +193,87 @@ def dense_soft_target(student, teacher, mask, temperature):
         count += 1
     losses.append(total / count if count else 0.0)
   return np.array(losses)
+
+
+def skew_kl(p_rows, q_rows, skew, temperature):
+  """KL from the first predictions to their mixture with the second."""
+  losses = []
+  for p_row, q_row in zip(p_rows, q_rows, strict=True):
+    p, q = softmax(p_row / temperature), softmax(q_row / temperature)
+    losses.append(
+      sum(
+        a * math.log(a / (skew * a + (1 - skew) * b))
+        for a, b in zip(p, q, strict=True)
+      )
+    )
+  return np.array(losses)
+
+
+def _alpha_beta_term(p, q, a, b):
+  """What a class adds, by the formula or its limit."""
+  s = a + b
+  if a == 0 and b == 0:
+    return math.log(p / q) ** 2 / 2
+  if a == 0:
+    return _alpha_beta_term(q, p, b, a)
+  if b == 0:
+    return (a * p**a * math.log(p / q) - p**a + q**a) / a**2
+  if s == 0:
+    return (a * math.log(q / p) + (p / q) ** a - 1) / a**2
+  return -(p**a * q**b - a / s * p**s - b / s * q**s) / (a * b)
+
+
+def alpha_beta(student, teacher, alpha, beta, temperature):
+  losses = []
+  for s, t in zip(student, teacher, strict=True):
+    p, q = softmax(t / temperature), softmax(s / temperature)
+    losses.append(
+      sum(
+        _alpha_beta_term(x, y, alpha, beta) for x, y in zip(p, q, strict=True)
+      )
+    )
+  return np.array(losses)
+
+
+def interpolated_target(student, teacher, progress, temperature, fixed=None):
+  """`fixed` is the student in the target, by default the same one."""
+  losses = []
+  fixed = student if fixed is None else fixed
+  for s, t, f in zip(student, teacher, fixed, strict=True):
+    target = [
+      (1 - progress) * x + progress * y for x, y in zip(f, t, strict=True)
+    ]
+    losses.append(kl(target, s, temperature))
+  return np.array(losses)
+
+
+def adaptive_weights(s, t, head_share, temperature):
+  """Weights of forward and reverse KL of one example."""
+  p, q = softmax(t / temperature), softmax(s / temperature)
+  mass, head, tail = 0.0, 0.0, 0.0
+  for k in sorted(range(len(p)), key=lambda k: -p[k]):
+    if mass < head_share:
+      head += abs(p[k] - q[k])
+    else:
+      tail += abs(p[k] - q[k])
+    mass += p[k]
+  return head / (head + tail), tail / (head + tail)
+
+
+def adaptive_kl(student, teacher, head_share, temperature):
+  losses = []
+  for s, t in zip(student, teacher, strict=True):
+    forward, reverse = adaptive_weights(s, t, head_share, temperature)
+    losses.append(
+      forward * kl(t, s, temperature) + reverse * kl(s, t, temperature)
+    )
+  return np.array(losses)
+
+
+def sampled_soft_target(student, indices, weights, temperature):
+  losses = []
+  for s, drawn, own in zip(student, indices, weights, strict=True):
+    log_q = log_softmax(s / temperature)
+    total = sum(w * log_q[k] for k, w in zip(drawn, own, strict=True))
+    losses.append(-(temperature**2) * total)
+  return np.array(losses)

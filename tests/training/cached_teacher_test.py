@@ -43,10 +43,7 @@ _OPTIMIZER = training.make_optimizer('sgd', 0.05)
 _LOSS = transforms.weighted_sum(
   labels=(0.1, transforms.labels()),
   soft=(0.9, transforms.soft_targets(temperature=4.0)),
-  distance=(
-    25.0,
-    transforms.across_devices(transforms.relational_distance()),
-  ),
+  distance=(25.0, transforms.relational_distance()),
 )
 
 
@@ -100,6 +97,7 @@ def _train(states, variables, form, count, cached=None, epochs=range(3)):
     teacher=None if cached else _TEACHER,
     axis_name=training.AXIS,
     over_students=training.vmapped,
+    measures={'accuracy': training.accuracy},
   )
   run = _FORMS[form](
     step,

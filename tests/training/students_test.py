@@ -75,7 +75,13 @@ def starts(setup):
 @pytest.fixture(scope='module')
 def singles(setup, starts):
   student, teacher, variables, optimizer, _ = setup
-  step = training.make_train_step(student, _loss(), optimizer, teacher=teacher)
+  step = training.make_train_step(
+    student,
+    _loss(),
+    optimizer,
+    teacher=teacher,
+    measures={'accuracy': training.accuracy},
+  )
   step = jax.jit(step)
   return [_three_steps(step, state, variables) for state in starts]
 
@@ -95,6 +101,7 @@ def test_stacked_students_equal_single_ones(setup, stacked, singles, over):
     optimizer,
     teacher=teacher._replace(apply=counted),
     over_students=over,
+    measures={'accuracy': training.accuracy},
   )
   states, history = _three_steps(jax.jit(step), stacked, variables)
   assert len(calls) == 1  # one pass for all students, one trace for all steps

@@ -10,7 +10,8 @@ from kdjax.losses import placement
 def median(x: chex.Array, where: chex.Array) -> jax.Array:
   """Median of the selected entries; the mean of both middles if even.
 
-  Its gradient is shared by all entries that are equal to a middle.
+  Its gradient is shared by all entries that are equal to a middle. NaN where
+  any selected entry is.
 
   Args:
     x: Not negative.
@@ -28,7 +29,9 @@ def median(x: chex.Array, where: chex.Array) -> jax.Array:
     count = jnp.maximum(jnp.sum(equal), 1).astype(x.dtype)
     return jnp.sum(jnp.where(equal, x, 0)) / count
 
-  return (share(low) + share(high)) / 2
+  # NaN has no place in an order, and equals nothing.
+  unknown = jnp.any(where & jnp.isnan(x))
+  return jnp.where(unknown, jnp.nan, (share(low) + share(high)) / 2)
 
 
 def _ordered(x: chex.Array, where: chex.Array, rank: chex.Numeric) -> jax.Array:

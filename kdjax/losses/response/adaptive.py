@@ -82,6 +82,8 @@ def adaptive_kl_loss(
   forward = log_space.softened_divergence(teacher, student, keep, temperature)
   reverse = log_space.softened_divergence(student, teacher, keep, temperature)
   losses = of_forward * forward + of_reverse * reverse
+  # A share out of range is NaN, which no comparison notices.
+  losses = jnp.where(jnp.isnan(head_share), jnp.nan, losses)
   return log_space.of_positions(losses, valid)
 
 

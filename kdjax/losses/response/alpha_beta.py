@@ -112,17 +112,29 @@ def _terms(
   mixed = jnp.where(found.log_ratio < 0, b, a) * gap
   own = (a + b) * gap
   # The three points relative to that power are 0, `mixed` and `own`.
-  low, high = jnp.minimum(mixed, own), jnp.maximum(mixed, own)
-  top, bottom = jnp.maximum(high, 0), jnp.minimum(low, 0)
-  middle = jnp.maximum(low, jnp.minimum(high, 0))
+  low, high = _ordered(mixed, own)
+  rest, top = _ordered(high, jnp.zeros_like(high))
+  bottom, middle = _ordered(low, rest)
   power = (a + b) * larger + top
   # Where the two agree in a class whose power overflows, 0 * inf is meant as 0.
   power = jnp.where(gap == 0, jnp.minimum(power, _HIGHEST), power)
-  return jnp.exp(power) * _second(top - middle, top - bottom) * gap**2
+  divided = jnp.exp(power) * _second(top - middle, top - bottom)
+  # Not `gap**2`: the derivative of its size is 0 at agreement.
+  return divided * found.log_ratio**2
+
+
+def _ordered(x: chex.Array, y: chex.Array) -> tuple[jax.Array, jax.Array]:
+  """The smaller and the larger.
+
+  Where they are equal each has its own derivative, and that of a function of
+  both is right; `minimum` and `maximum` would mix the two.
+  """
+  swap = x > y
+  return jnp.where(swap, y, x), jnp.where(swap, x, y)
 
 
 def _first(x: chex.Array) -> jax.Array:
-  """`exp[0, -x] = (1 - exp(-x)) / x`, for `x >= 0`."""
+  """`exp[0, -x] = (1 - exp(-x)) / x`, for `x >= 0`; 1 at 0."""
   close = x < _SERIES
   near, far = jnp.where(close, x, 0), jnp.where(close, 1, x)
   series = jnp.zeros_like(near)

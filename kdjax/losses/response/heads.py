@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from kdjax.losses import contract
-from kdjax.losses.response import chunked
+from kdjax.losses.response import chunked, log_space
 
 
 class LinearHead(NamedTuple):
@@ -94,7 +94,8 @@ def _head(hidden: chex.Array, head: Any, counted: Counted) -> LinearHead:
   chex.assert_shape(head.kernel, (hidden.shape[-1], None))
   if head.bias is not None:
     chex.assert_shape(head.bias, head.kernel.shape[1:])
-  contract.checked('soft_cap', head.soft_cap, contract.POSITIVE)
+  if head.soft_cap is not None:
+    contract.checked('soft_cap', head.soft_cap, contract.POSITIVE)
   contract.checked('scale', head.scale, contract.FINITE)
   size, classes = counted.vocabulary, head.kernel.shape[1]
   if size is None:
@@ -154,10 +155,13 @@ def _mean(loss, hidden, heads, targets, hyperparameters, counted) -> jax.Array:
 
 
 def _shaped(logits: chex.Array, scale: Any, soft_cap: Any) -> jax.Array:
-  """Logits times their scale, and bounded."""
-  if isinstance(scale, jax.Array) or scale != 1:
-    logits = logits * jnp.asarray(scale, logits.dtype)
-  if soft_cap is None:
+  """Logits times their scale, and bounded; masked classes stay masked."""
+  if soft_cap is None and not isinstance(scale, jax.Array) and scale == 1:
     return logits
-  cap = jnp.asarray(soft_cap, logits.dtype)
-  return cap * jnp.tanh(logits / cap)
+  low = log_space.masked(logits)
+  # Not -inf times the scale, whose derivative would be 0 * -inf.
+  shaped = jnp.where(low, 0, logits) * jnp.asarray(scale, logits.dtype)
+  if soft_cap is not None:
+    cap = jnp.asarray(soft_cap, logits.dtype)
+    shaped = cap * jnp.tanh(shaped / cap)
+  return jnp.where(low, -jnp.inf, shaped)

@@ -62,10 +62,11 @@ def predictions(
   log_q = log_space.log_probabilities(q_logits / by, keep)
   log_p, log_q = (jnp.where(keep, x, 0) for x in (log_p, log_q))
   # Of two subtractions, the one of smaller numbers is rounded less: that of
-  # logits where the two agree, that of logarithms where logits are huge.
+  # logits where the two agree, that of logarithms where logits are huge. The
+  # rounding of a logarithm is that of 1 at least, by the sum inside of it.
   sizes = jnp.abs(difference) + sum(jnp.abs(x) for x in parts)
   log_ratio = jnp.where(
-    jnp.abs(log_p) + jnp.abs(log_q) < sizes,
+    2 + jnp.abs(log_p) + jnp.abs(log_q) < sizes,
     log_q - log_p,
     difference - sum(parts),
   )

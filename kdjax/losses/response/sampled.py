@@ -83,9 +83,9 @@ def sample_targets(
   proposal_temperature=contract.each(contract.POSITIVE),
 )
 def _draw(
-  teacher_logits, key, *, samples, temperature, proposal_temperature
+  logits, random_key, *, samples, temperature, proposal_temperature
 ) -> SampledTargets:
-  logits, keep = log_space.single(teacher_logits)
+  logits, keep = log_space.single(logits)
   logits = logits / contract.over_classes(temperature)
   proposal = logits / contract.over_classes(proposal_temperature)
   log_p, log_proposal = (
@@ -96,7 +96,7 @@ def _draw(
   sums = jax.lax.cummax(sums, axis=sums.ndim - 1)
   total = sums[..., -1:]
   places = total * jax.random.uniform(
-    key, (*sums.shape[:-1], samples), sums.dtype
+    random_key, (*sums.shape[:-1], samples), sums.dtype
   )
   # Below the total, which is past the last class.
   places = jnp.minimum(places, jnp.nextafter(total, jnp.zeros_like(total)))

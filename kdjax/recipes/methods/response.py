@@ -82,6 +82,40 @@ def _reverse(choice: Choice) -> Terms:
   return {'reverse_kl': (1.0, transforms.reverse_kl())}
 
 
+def _skew(choice: Choice) -> Terms:
+  """Ko et al. 2024 (DistiLLM), in place of the labels."""
+  return {'skew_kl': (1.0, transforms.skew_kl())}
+
+
+def _skew_reverse(choice: Choice) -> Terms:
+  """Ko et al. 2024 (DistiLLM), in place of the labels."""
+  return {'skew_reverse_kl': (1.0, transforms.skew_reverse_kl())}
+
+
+def _alpha_beta(choice: Choice) -> Terms:
+  """Wang et al. 2025, in place of the labels."""
+  return {'abkd': (1.0, transforms.alpha_beta())}
+
+
+def _interpolated(choice: Choice) -> Terms:
+  """Shing et al. 2025, in place of the labels, over the whole training."""
+  steps = choice.settings.epochs * choice.steps_per_epoch
+  term = transforms.adaptive_interpolated_targets(steps=steps)
+  return {'taid': (1.0, term)}
+
+
+def _adaptive(choice: Choice) -> Terms:
+  """Wu et al. 2024; half beside half of the labels, as songmzhang/DSKD."""
+  return {'akl': (0.5, transforms.adaptive_kl())}
+
+
+def _sampled(choice: Choice) -> Terms:
+  """`soft_targets` from classes drawn of the teacher, Anshumann et al. 2025."""
+  settings = choice.settings
+  term = transforms.sampled_soft_targets(temperature=settings.temperature)
+  return {'sampled': (1 - settings.alpha, term)}
+
+
 def _dense(choice: Choice) -> Terms:
   """Soft targets per position; of a classifier there is one."""
   term = transforms.dense_soft_targets(temperature=choice.settings.temperature)
@@ -110,6 +144,12 @@ METHODS = {
   'gkd': Method(_jensen_shannon, labels=0.0),
   'forward_kl': Method(_forward, labels=0.0),
   'reverse_kl': Method(_reverse, labels=0.0),
+  'skew_kl': Method(_skew, labels=0.0),
+  'skew_reverse_kl': Method(_skew_reverse, labels=0.0),
+  'abkd': Method(_alpha_beta, labels=0.0),
+  'taid': Method(_interpolated, labels=0.0),
+  'akl': Method(_adaptive, labels=0.5),
+  'sampled_kd': Method(_sampled, labels=None),
   'dense': Method(_dense),
   'label_smoothing': Method(_label_smoothing, labels=0.0),
   'tfkd': Method(_teacher_free, labels=0.9),

@@ -17,12 +17,21 @@ from kdjax.transforms.response.linear import (
   linear_soft_targets,
   linear_top_k_soft_targets,
 )
+from kdjax.transforms.response.mixtures import (
+  adaptive_interpolated_targets,
+  adaptive_kl,
+  alpha_beta,
+  interpolated_targets,
+  skew_kl,
+  skew_reverse_kl,
+)
 from kdjax.transforms.response.plain import (
   multi_label_soft_targets,
   multi_labels,
   regression_labels,
   regression_targets,
 )
+from kdjax.transforms.response.sampled import sampled_soft_targets
 from kdjax.transforms.response.target_class import (
   decoupled,
   normalised_soft_targets,
@@ -36,6 +45,9 @@ from kdjax.transforms.response.task import (
 from kdjax.transforms.response.top_k import top_k_soft_targets
 
 __all__ = [
+  'adaptive_interpolated_targets',
+  'adaptive_kl',
+  'alpha_beta',
   'curriculum_soft_targets',
   'decoupled',
   'dense_soft_targets',
@@ -43,6 +55,7 @@ __all__ = [
   'dist',
   'forward_kl',
   'generalised_jensen_shannon',
+  'interpolated_targets',
   'label_smoothing',
   'labels',
   'linear_forward_kl',
@@ -56,6 +69,9 @@ __all__ = [
   'regression_labels',
   'regression_targets',
   'reverse_kl',
+  'sampled_soft_targets',
+  'skew_kl',
+  'skew_reverse_kl',
   'soft_targets',
   'standardised_soft_targets',
   'teacher_free',

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from references import feature_maps as reference
 
+from kdjax.losses import RefusedError
 from kdjax.losses.feature import overhaul
 
 # Run by `pytest -m thorough`, as CI does.
@@ -114,9 +115,9 @@ def test_margin_of_extreme_ratios():
 
 def test_shapes_that_do_not_fit():
   maps = jnp.zeros((2, 3, 3, 4))
-  with pytest.raises(AssertionError):
+  with pytest.raises(RefusedError):
     overhaul.overhaul_loss(maps, maps, jnp.zeros((3,)))
-  with pytest.raises(AssertionError):
+  with pytest.raises(RefusedError):
     overhaul.overhaul_loss(maps, jnp.zeros((2, 3, 3, 5)), jnp.zeros((4,)))
-  with pytest.raises(AssertionError):
+  with pytest.raises(RefusedError):
     overhaul.overhaul_margin(jnp.zeros((3,)), jnp.zeros((4,)))

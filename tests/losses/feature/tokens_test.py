@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from references import feature_tokens as reference
 
+from kdjax.losses import RefusedError
 from kdjax.losses.feature import attention_matrices, vitkd
 from kdjax.losses.feature import attention_relations as relations
 
@@ -198,19 +199,19 @@ def test_random_hidden_tokens(tokens, kept):
 def test_shapes_that_do_not_fit():
   scores = jnp.zeros((2, 2, 4, 4))
   features = jnp.zeros((2, 4, 6))
-  with pytest.raises(AssertionError):
+  with pytest.raises(RefusedError):
     relations.attention_distribution_loss(scores, scores[:, :1])
-  with pytest.raises(AssertionError):
+  with pytest.raises(RefusedError):
     relations.attention_distribution_loss(scores[:, :, :3], scores[:, :, :3])
-  with pytest.raises(AssertionError):
+  with pytest.raises(RefusedError):
     relations.attention_distribution_loss(scores, scores, mask=jnp.ones((2, 3)))
-  with pytest.raises(AssertionError):
+  with pytest.raises(RefusedError):
     relations.self_attention_relation_loss(features, features, relation_heads=4)
-  with pytest.raises(AssertionError):
+  with pytest.raises(RefusedError):
     relations.self_attention_relation_loss(
       features, features[:, :3], relation_heads=2
     )
-  with pytest.raises(AssertionError):
+  with pytest.raises(RefusedError):
     attention_matrices.attention_matrix_loss(scores, scores[:, :1])
-  with pytest.raises(AssertionError):
+  with pytest.raises(RefusedError):
     vitkd.vitkd_generation_loss(features, features, jnp.ones((2, 3)))

@@ -200,5 +200,5 @@ def test_memory_is_that_of_a_chunk():
   ],
 )
 def test_shapes_that_do_not_fit(shapes):
-  with pytest.raises(AssertionError):
+  with pytest.raises(losses.RefusedError):
     losses.linear_soft_target_loss(*(np.ones(x, np.float32) for x in shapes))

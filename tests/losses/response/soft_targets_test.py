@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 from references import losses as reference
 
-from kdjax.losses import soft_target_loss
+from kdjax.losses import RefusedError, soft_target_loss
 
 
 def _logits(seed, shape=(6, 5), scale=3.0):
@@ -183,5 +183,5 @@ def test_float32_stays_so_under_x64():
   ],
 )
 def test_wrong_arguments(student, teacher):
-  with pytest.raises(AssertionError):
+  with pytest.raises(RefusedError):
     soft_target_loss(student, teacher)
