@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from cases import losses as cases
 
-
 # Run by `pytest -m thorough`, as CI does.
 pytestmark = pytest.mark.thorough
 

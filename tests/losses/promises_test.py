@@ -192,20 +192,19 @@ def test_a_hyperparameter_may_be_one_of_each_example(name, number, column):
   given = jnp.asarray(values[:, None] if column else values)
   result = jax.jit(lambda x: _call(name, *arguments, **{number: x}))(given)
   one = jax.jit(lambda x, *given: _call(name, *given, **{number: x}))
-  loop = [
-    np.ravel(
-      one(
-        values[i],
-        *(
-          jax.tree.map(lambda leaf: leaf[i : i + 1], x)
-          if place in case.batched
-          else x
-          for place, x in enumerate(arguments)
-        ),
-      )
-    )[0]
-    for i in range(cases.BATCH)
-  ]
+  places = range(len(arguments))
+
+  def of(i):
+    """Example `i` alone."""
+    rows = [
+      jax.tree.map(lambda x: x[i : i + 1], arguments[place])
+      if place in case.batched
+      else arguments[place]
+      for place in places
+    ]
+    return np.ravel(one(values[i], *rows))[0]
+
+  loop = [of(i) for i in range(cases.BATCH)]
   _close(result, np.mean(loop) if case.scalar else np.array(loop))
 
 

@@ -141,23 +141,28 @@ def test_unknown_taps(term):
       term.init(jax.random.key(0), student, teacher)
 
 
+_COUNT = 'an integer of 1 or more'
+
+
 @pytest.mark.parametrize(
-  ('factory', 'name', 'value', 'message'),
+  ('factory', 'name', 'value', 'allowed'),
   [
-    (congruence.correlation_congruence, 'dim', 0, 'an integer of at least 1'),
-    (congruence.kernel_correlation_congruence, 'dim', 1.5, 'an integer of'),
-    (congruence.kernel_correlation_congruence, 'gamma', 0.0, 'positive'),
-    (congruence.kernel_correlation_congruence, 'max_p', 0, 'an integer of'),
-    (contrast.in_batch_contrastive, 'temperature', -1.0, 'positive'),
-    (cases.crd, 'examples', 0, 'an integer of at least 1'),
-    (cases.crd, 'negatives', 2.5, 'an integer of at least 1'),
-    (cases.crd, 'dim', 0, 'an integer of at least 1'),
-    (cases.crd, 'temperature', 0.0, 'positive'),
+    (congruence.correlation_congruence, 'dim', 0, _COUNT),
+    (congruence.kernel_correlation_congruence, 'dim', 1.5, _COUNT),
+    (congruence.kernel_correlation_congruence, 'gamma', 0.0, 'above 0'),
+    (congruence.kernel_correlation_congruence, 'max_p', 0, _COUNT),
+    (contrast.in_batch_contrastive, 'temperature', -1.0, 'above 0'),
+    (cases.crd, 'examples', 0, _COUNT),
+    (cases.crd, 'negatives', 2.5, _COUNT),
+    (cases.crd, 'dim', 0, _COUNT),
+    (cases.crd, 'temperature', 0.0, 'above 0'),
     (cases.crd, 'momentum', 1.5, 'from 0 to 1'),
   ],
 )
-def test_hyperparameters_are_checked(factory, name, value, message):
+def test_hyperparameters_are_checked(factory, name, value, allowed):
+  # `cases.crd` is a factory with some arguments given.
+  refuses = getattr(factory, 'func', factory).__name__
   with pytest.raises(
-    ValueError, match=rf'^{name} must be {message}.*, got {value}\.$'
+    ValueError, match=rf'^{refuses}: {name} must be {allowed}, got {value}\.$'
   ):
     factory(**{name: value})

@@ -18,7 +18,7 @@ _QKV = {'student': tuple('qkv'), 'teacher': tuple('qkv')}
   [
     ('attention', {'student': ('a', 'b'), 'teacher': 'a'}, 'as many taps'),
     ('attention', {'student': (), 'teacher': ()}, 'student must name'),
-    ('attention', {**_PAIR, 'p': 0.5}, 'p must be at least 1, got 0.5'),
+    ('attention', {**_PAIR, 'p': 0.5}, 'p must be 1 or above, got 0.5'),
     ('neuron_selectivity', {**_PAIR, 'degree': 0}, 'degree .* got 0'),
     ('neuron_selectivity', {**_PAIR, 'offset': -1}, 'offset .* got -1'),
     ('gaussian_neuron_selectivity', {**_PAIR, 'variance': 0}, 'variance .* 0'),
@@ -27,8 +27,8 @@ _QKV = {'student': tuple('qkv'), 'teacher': tuple('qkv')}
     ('activation_boundary', {**_PAIR, 'margin': -1}, 'margin .* got -1'),
     ('overhaul', {**_PAIR, 'margins': {'b': 0}}, "margins .*'a', .* b"),
     ('review', {**_PAIR, 'levels': (0,)}, r'levels .* got \(0,\)'),
-    ('review', {**_PAIR, 'width': 0}, 'width must be positive'),
-    ('variational_information', {**_PAIR, 'eps': 0.0}, 'eps must be positive'),
+    ('review', {**_PAIR, 'width': 0}, 'width must be an integer of 1 or more'),
+    ('variational_information', {**_PAIR, 'eps': 0.0}, 'eps must be above 0'),
     ('variational_information', {**_PAIR, 'variance': 0}, 'variance .* got 0'),
     ('masked_generative', {**_PAIR, 'ratio': 1.0}, 'ratio .* got 1.0'),
     ('vitkd', _PAIR, 'two taps or more'),
@@ -38,7 +38,7 @@ _QKV = {'student': tuple('qkv'), 'teacher': tuple('qkv')}
     (
       'factor_transfer',
       {**_PAIR, 'paraphraser_steps': 1, 'rate': 0},
-      'rate must be positive',
+      'rate must be above 0, got 0',
     ),
     ('self_attention_relations', {**_QKV, 'heads': 0}, 'heads .* got 0'),
     ('self_attention_relations', {**_PAIR, 'heads': 1}, 'queries, keys'),

@@ -88,7 +88,9 @@ def test_unknown_taps(name):
 
 
 def test_bandwidth_must_be_positive():
-  with pytest.raises(ValueError, match=r'^bandwidth must be positive, got 0'):
+  with pytest.raises(
+    ValueError, match=r'^rbf_cka: bandwidth must be above 0, got 0\.$'
+  ):
     factories.rbf_cka(bandwidth=0)
 
 
@@ -156,5 +158,8 @@ def test_instance_relation_graph_checks_its_layers(student, teacher, message):
   'name', ['vertex_weight', 'edge_weight', 'transformation_weight']
 )
 def test_instance_relation_graph_checks_its_weights(name):
-  with pytest.raises(ValueError, match=rf'^{name} must not be negative, got -'):
+  with pytest.raises(
+    ValueError,
+    match=rf'^instance_relation_graph: {name} must be 0 or above, got -1\.0\.$',
+  ):
     _graph(**{name: -1.0})

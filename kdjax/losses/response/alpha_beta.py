@@ -98,18 +98,19 @@ def alpha_beta_loss(
   student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
   found = mixtures.predictions(teacher, student, keep, temperature)
   a, b = contract.over_classes(alpha), contract.over_classes(beta)
-  losses = mixtures.summed(_terms(found, a, b), keep)
+  # The power of the larger is known to more digits.
+  larger = jnp.maximum(found.log_p, found.log_q)
+  losses = mixtures.summed(_terms(larger, found.log_ratio, a, b), keep)
   return log_space.of_positions(losses, valid)
 
 
+@mixtures.with_slopes
 def _terms(
-  found: mixtures.Predictions, a: chex.Numeric, b: chex.Numeric
+  larger: chex.Array, log_ratio: chex.Array, a: chex.Numeric, b: chex.Numeric
 ) -> jax.Array:
-  """What each class adds."""
-  # From the larger probability down, whose power is known to more digits.
-  gap = -jnp.abs(found.log_ratio)
-  larger = jnp.maximum(found.log_p, found.log_q)
-  mixed = jnp.where(found.log_ratio < 0, b, a) * gap
+  """What each class adds, from the logarithm of the larger probability down."""
+  gap = -jnp.abs(log_ratio)
+  mixed = jnp.where(log_ratio < 0, b, a) * gap
   own = (a + b) * gap
   # The three points relative to that power are 0, `mixed` and `own`.
   low, high = _ordered(mixed, own)
@@ -120,7 +121,7 @@ def _terms(
   power = jnp.where(gap == 0, jnp.minimum(power, _HIGHEST), power)
   divided = jnp.exp(power) * _second(top - middle, top - bottom)
   # Not `gap**2`: the derivative of its size is 0 at agreement.
-  return divided * found.log_ratio**2
+  return divided * log_ratio**2
 
 
 def _ordered(x: chex.Array, y: chex.Array) -> tuple[jax.Array, jax.Array]:

@@ -191,7 +191,7 @@ def linear_adaptive_kl_loss(
   """Mean `adaptive_kl_loss` of two heads, without holding all logits.
 
   Arguments, result, costs and errors are those of `linear_soft_target_loss`;
-  `head_share` is that of `adaptive_kl_loss`. Each chunk is sorted.
+  `head_share` is that of `adaptive_kl_loss`.
 
   References:
     Wu et al., `Rethinking Kullback-Leibler Divergence in Knowledge Distillation

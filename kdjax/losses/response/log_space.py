@@ -5,6 +5,7 @@ low that it is meant as -inf. Losses are those of the other classes.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import chex
@@ -150,12 +151,12 @@ def _divergence(p_logits, difference, keep):
 
 def exponential_excess(x: chex.Array) -> jax.Array:
   """`exp(x) - 1 - x` as a series, for `|x| <= 1 / 2`."""
-  # Coefficients 1 / n!, as many as the dtype can tell from zero.
+  # As many terms x**n / n! as the dtype can tell from zero.
   last = 8 if x.dtype.itemsize < 8 else 15
-  result = jnp.ones_like(x)
-  for n in range(last, 2, -1):
-    result = 1 + result * x * (1 / n)
-  return result * x * x * 0.5
+  result = jnp.full_like(x, 1 / math.factorial(last))
+  for n in range(last - 1, 1, -1):
+    result = 1 / math.factorial(n) + x * result
+  return result * x * x
 
 
 def beside_zero(log_odds: chex.Array) -> jax.Array:

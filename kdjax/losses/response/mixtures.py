@@ -5,11 +5,14 @@ Where `r` is small that function is summed as a series; elsewhere it is the
 difference of logarithms that it stands for.
 """
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from kdjax.losses import contract
 from kdjax.losses.response import log_space
@@ -100,6 +103,31 @@ def jensen_shannon(
   return summed(jnp.where(small, near, far), keep)
 
 
+def with_slopes(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+  """An elementwise function that computes its slopes beside its value.
+
+  Its backward pass then holds one array for each argument, not every array in
+  between; and derivatives of any order are those of the function.
+  """
+  result = jax.custom_jvp(function)
+
+  @functools.partial(result.defjvp, symbolic_zeros=True)
+  def jvp(primals, tangents):
+    value = function(*primals)
+    total = jnp.zeros_like(value)
+    for i, tangent in enumerate(tangents):
+      if not isinstance(tangent, SymbolicZero):
+        _, slope = jax.jvp(
+          lambda x, i=i: function(*primals[:i], x, *primals[i + 1 :]),
+          primals[i : i + 1],
+          (jnp.ones_like(primals[i]),),
+        )
+        total += slope * tangent
+    return value, total
+
+  return result
+
+
 def from_mixture(
   found: Predictions, keep: chex.Array, share: chex.Numeric
 ) -> jax.Array:
@@ -113,20 +141,25 @@ def from_mixture(
   Returns:
     Shape `[...]`.
   """
-  p, q = jnp.exp(found.log_p), jnp.exp(found.log_q)
-  a = contract.over_classes(share)
+  return summed(_from_mixture(*found, contract.over_classes(share)), keep)
+
+
+@with_slopes
+def _from_mixture(log_p, log_q, log_ratio, a) -> jax.Array:
+  """What each class adds."""
+  p, q = jnp.exp(log_p), jnp.exp(log_q)
   # The logarithm of a share of 0 has no derivative, but the mixture has: this
   # adds it, and nothing to the value.
-  slope = jnp.exp(-jnp.maximum(found.log_ratio, _LOWEST))
+  slope = jnp.exp(-jnp.maximum(log_ratio, _LOWEST))
   slope = jnp.where(jnp.asarray(a) > 0, 0, a * slope)
-  excess = (1 - a) * jnp.expm1(jnp.minimum(found.log_ratio, _FAR))
+  excess = (1 - a) * jnp.expm1(jnp.minimum(log_ratio, _FAR))
   # These sum to 0 and make every term positive. The ratio knows the difference
   # of similar probabilities to more digits than they do themselves.
-  more = jnp.where(found.log_ratio < 1, p * excess, (1 - a) * (q - p))
-  far = more - p * (_log_mixture(found.log_ratio, a) + slope)
+  more = jnp.where(log_ratio < 1, p * excess, (1 - a) * (q - p))
+  far = more - p * (_log_mixture(log_ratio, a) + slope)
   small = jnp.abs(excess) < _SERIES
   near = p * _log_excess(jnp.where(small, excess, 0))
-  return summed(jnp.where(small, near, far), keep)
+  return jnp.where(small, near, far)
 
 
 def summed(terms: chex.Array, keep: chex.Array) -> jax.Array:

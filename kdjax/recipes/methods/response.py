@@ -134,8 +134,8 @@ def _teacher_free(choice: Choice) -> Terms:
 METHODS = {
   'kd': Method(soft_targets, labels=None),
   'kd_top_k': Method(_top_k, labels=None, takes_top_k=True),
-  'ctkd': Method(_curriculum, labels=None),
   'dkd': Method(_decoupled),
+  'ctkd': Method(_curriculum, labels=None),
   'dist': Method(_dist),
   'ls': Method(_standardised, labels=0.1),
   'wsld': Method(_weighted),
