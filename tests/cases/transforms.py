@@ -74,6 +74,15 @@ TRANSFORMS: Mapping[str, transforms.LossTransform] = {
   'regression_targets': transforms.regression_targets(
     student='logits', teacher='logits'
   ),
+  'skew_kl': transforms.skew_kl(),
+  'skew_reverse_kl': transforms.skew_reverse_kl(),
+  'alpha_beta': transforms.alpha_beta(),
+  'adaptive_kl': transforms.adaptive_kl(),
+  'interpolated_targets': transforms.interpolated_targets(progress=0.5),
+  'adaptive_interpolated_targets': transforms.adaptive_interpolated_targets(
+    steps=9
+  ),
+  'sampled_soft_targets': transforms.sampled_soft_targets(samples=3),
   'dist': transforms.dist(),
   'direction': transforms.direction(),
   # feature

@@ -123,8 +123,14 @@ def test_derivatives_nest(name):
   _close(slopes, jax.tree.map(lambda x: len(forms) * x, expected))
 
 
-# By definition no gradient flows through its weight.
-_STOPPED = {'weighted_soft_label_loss'}
+# By definition no gradient flows through their weights, or through a target.
+_STOPPED = {
+  'weighted_soft_label_loss',
+  'adaptive_kl_loss',
+  'interpolated_target_loss',
+  'linear_adaptive_kl_loss',
+  'linear_interpolated_target_loss',
+}
 
 
 @pytest.mark.parametrize('name', [x for x in ALL if x not in _STOPPED])
