@@ -70,6 +70,7 @@ def overhaul_loss(
   return jnp.sum(jnp.square(difference), axis=(1, 2, 3))
 
 
+@contract.promises('example')
 def overhaul_margin(scale: chex.Array, bias: chex.Array) -> jax.Array:
   """Mean of a batch norm's negative outputs, channel by channel.
 
