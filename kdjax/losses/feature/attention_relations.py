@@ -61,7 +61,7 @@ def attention_distribution_loss(
   # nothing for the student alone is NaN.
   seeing = jnp.any(pairs & ~log_space.masked(teacher_scores), axis=-1)
   keep |= ~seeing[..., None]
-  terms = log_space.divergence(teacher, student - teacher, keep)
+  terms = log_space.divergence(teacher, student, student - teacher, keep)
   total = jnp.sum(jnp.where(seeing, terms, 0), axis=(1, 2))
   queries = jnp.sum(seeing, axis=(1, 2)).astype(total.dtype)
   return total / jnp.maximum(queries, 1)

@@ -81,10 +81,11 @@ def decoupled_parts(
   valid = log_space.counted(mask, labels.shape, labels, ignore)
   student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
   by = contract.over_classes(temperature)
-  teacher, difference = teacher / by, (student - teacher) / by
+  difference = (student - teacher) / by
+  student, teacher = student / by, teacher / by
   split = log_space.others(labels, keep)
-  non_target = log_space.divergence(teacher, difference, split.kept)
-  target = _target_divergence(teacher, difference, split, non_target)
+  non_target = log_space.divergence(teacher, student, difference, split.kept)
+  target = _target_divergence(teacher, student, difference, split, non_target)
   classes = student.shape[-1]
   return DecoupledParts(
     *(
@@ -155,6 +156,7 @@ def decoupled_loss(
 
 def _target_divergence(
   teacher: chex.Array,
+  student: chex.Array,
   difference: chex.Array,
   split: log_space.Others,
   non_target: chex.Array,
@@ -166,9 +168,13 @@ def _target_divergence(
   # The log of the others' total changes by their mean difference plus their
   # divergence: no two logarithms of nearly equal sums are subtracted.
   shift = jnp.where(split.any & split.labelled, own - mean - non_target, 0)
-  odds = log_space.target_log_odds(teacher, split)
-  odds = jnp.where(split.any & split.labelled, odds, 0)
+  odds = [
+    jnp.where(
+      split.any & split.labelled, log_space.target_log_odds(logits, split), 0
+    )
+    for logits in (teacher, student)
+  ]
   keep = jnp.stack([split.labelled, split.any], axis=-1)
   return log_space.divergence(
-    log_space.beside_zero(odds), log_space.beside_zero(shift), keep
+    *(log_space.beside_zero(x) for x in (*odds, shift)), keep
   )

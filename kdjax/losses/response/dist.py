@@ -76,8 +76,8 @@ def dist_loss(
   student, teacher = (
     _deviations(x, keep, temperature) for x in (student, teacher)
   )
-  inter = _mean_column_decorrelation(student.T, teacher.T, keep.T)
-  intra = _mean_column_decorrelation(student, teacher, keep)
+  inter = _mean_decorrelation(student, teacher, keep, axis=1)
+  intra = _mean_decorrelation(student, teacher, keep, axis=0)
   loss = inter_weight * inter + intra_weight * intra
   return temperature**2 * loss if scale_by_temperature else loss
 
@@ -85,53 +85,62 @@ def dist_loss(
 def _deviations(
   logits: chex.Array, keep: chex.Array, temperature: chex.Numeric
 ) -> jax.Array:
-  """Softened predictions less the uniform one, 0 where nothing is kept.
+  """Softened predictions less that of one class in all, 0 where not kept.
 
-  Centred vectors do not see the uniform prediction; at high temperatures it
-  would be all that float32 keeps of them.
+  Centred vectors do not see the constant; at high temperatures it would be all
+  that float32 keeps of them.
   """
   count = jnp.maximum(jnp.sum(keep, axis=-1, keepdims=True), 1)
   count = count.astype(logits.dtype)
   lowest = jnp.where(keep, logits, -jnp.inf)
   highest = jax.lax.stop_gradient(jnp.max(lowest, axis=-1, keepdims=True))
   highest = jnp.where(highest == -jnp.inf, 0, highest)
-  excess = jnp.expm1(jnp.where(keep, (logits - highest) / temperature, 0))
+  scores = jnp.where(keep, (logits - highest) / temperature, 0)
+  excess = jnp.expm1(scores)
   mean = jnp.sum(excess, axis=-1, keepdims=True) / count
-  return jnp.where(keep, (excess - mean) / ((1 + mean) * count), 0)
+  total = (1 + mean) * count
+  ratio = jnp.exp(scores) / (1 + mean)  # To the uniform prediction.
+  uniform = 1 / count - 1 / logits.shape[-1]
+  # Far from it the ratio knows more: of predictions of 0 it makes a column
+  # that is constant, and has no correlation.
+  deviations = jnp.where(
+    jnp.abs(ratio - 1) < 0.5,
+    (excess - mean) / total + uniform,
+    ratio / count - 1 / logits.shape[-1],
+  )
+  return jnp.where(keep, deviations, 0)
 
 
-def _mean_column_decorrelation(
-  a: chex.Array, b: chex.Array, keep: chex.Array
+def _mean_decorrelation(
+  a: chex.Array, b: chex.Array, keep: chex.Array, axis: int
 ) -> jax.Array:
-  """Mean over columns of one minus their correlation, over what is kept."""
-  a, b = _centred_columns(a, keep), _centred_columns(b, keep)
-  norms = [numerics.safe_sqrt(jnp.sum(x * x, axis=0)) for x in (a, b)]
-  units = [
-    numerics.safe_divide(x, norm[None, :])
-    for x, norm in zip((a, b), norms, strict=True)
-  ]
+  """One minus the correlation along an axis, over what is kept; their mean."""
+  count = jnp.sum(keep.astype(a.dtype), axis=axis, keepdims=True)
+  units, norms = zip(
+    *(_unit(x, keep, count, axis) for x in (a, b)), strict=True
+  )
   # |a| |b| - a.b, without the subtraction, in which like vectors cancel.
-  apart = jnp.sum(jnp.square(units[0] - units[1]), axis=0) / 2
-  product = norms[0] * norms[1]
+  apart = jnp.sum(jnp.square(units[0] - units[1]), axis=axis) / 2
+  product = jnp.squeeze(norms[0] * norms[1], axis)
   losses = (product * apart + _NORM_PRODUCT_OFFSET) / (
     product + _NORM_PRODUCT_OFFSET
   )
-  columns = jnp.any(keep, axis=0)
-  count = jnp.maximum(jnp.sum(columns), 1).astype(a.dtype)
-  return jnp.sum(jnp.where(columns, losses, 0)) / count
+  there = jnp.squeeze(count, axis) > 0
+  total = jnp.maximum(jnp.sum(there), 1).astype(a.dtype)
+  return jnp.sum(jnp.where(there, losses, 0)) / total
 
 
-def _centred_columns(x: chex.Array, keep: chex.Array) -> jax.Array:
-  """Columns minus their means; exactly 0 where all kept entries are equal.
+def _unit(x, keep, count, axis: int) -> tuple[jax.Array, jax.Array]:
+  """Centred vectors over their norms, and the norms: 0 of constant vectors.
 
   Otherwise the rounding of the mean would leave a direction to correlate, and
   the small norm a gradient of 1e8.
   """
-  highest = jnp.max(jnp.where(keep, x, -jnp.inf), axis=0, keepdims=True)
-  lowest = jnp.min(jnp.where(keep, x, jnp.inf), axis=0, keepdims=True)
-  count = jnp.maximum(jnp.sum(keep, axis=0, keepdims=True), 1)
-  mean = jnp.sum(jnp.where(keep, x, 0), axis=0, keepdims=True)
-  # Not `highest > lowest`, which is false for NaN and would hide it.
-  constant = highest <= lowest
-  centred = jnp.where(keep, x - mean / count.astype(x.dtype), 0)
-  return jnp.where(constant, 0, centred)
+  highest = jnp.max(jnp.where(keep, x, -jnp.inf), axis=axis, keepdims=True)
+  x = jnp.where(keep, x - jax.lax.stop_gradient(highest), 0)
+  mean = jnp.sum(x, axis=axis, keepdims=True) / jnp.maximum(count, 1)
+  centred = jnp.where(keep, x - mean, 0)
+  norm = numerics.safe_sqrt(
+    jnp.sum(centred * centred, axis=axis, keepdims=True)
+  )
+  return numerics.safe_divide(centred, norm), norm

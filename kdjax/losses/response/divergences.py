@@ -141,16 +141,14 @@ def generalised_jensen_shannon_loss(
   chex.assert_equal_shape([student_logits, teacher_logits])
   valid = log_space.counted(mask, student_logits.shape[:-1])
   student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
-  by = contract.over_classes(temperature)
-  difference = (student - teacher) / by
   beta = jnp.asarray(beta, student.dtype)
   forward_end, reverse_end = beta <= 0, beta >= 1
   # Double where: at the ends the mixture is one of the two, and its divergence
   # has no derivative by beta.
   inner = jnp.where(forward_end | reverse_end, 0.5, beta)
-  between = mixtures.jensen_shannon(teacher / by, difference, keep, inner)
-  forward = log_space.divergence(teacher / by, difference, keep)
-  reverse = log_space.divergence(student / by, -difference, keep)
+  between = mixtures.jensen_shannon(teacher, student, keep, temperature, inner)
+  forward = log_space.softened_divergence(teacher, student, keep, temperature)
+  reverse = log_space.softened_divergence(student, teacher, keep, temperature)
   losses = jnp.where(
     forward_end, forward, jnp.where(reverse_end, reverse, between)
   )

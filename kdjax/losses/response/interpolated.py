@@ -74,5 +74,7 @@ def interpolated_target_loss(
   target = fixed + share * (teacher - fixed)
   # Student less target; the second part is 0 and carries the gradient.
   difference = share * (fixed - teacher) + (student - fixed)
-  losses = log_space.divergence(target / by, difference / by, keep)
+  losses = log_space.divergence(
+    target / by, student / by, difference / by, keep
+  )
   return log_space.of_positions(losses, valid)

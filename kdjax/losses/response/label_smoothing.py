@@ -143,5 +143,5 @@ def teacher_free_loss(
   scores = virtual if soften_probabilities else jnp.log(virtual)
   scores = scores / contract.over_classes(temperature)
   softened = student / contract.over_classes(student_temperature)
-  losses = log_space.divergence(scores, softened - scores, keep)
+  losses = log_space.divergence(scores, softened, softened - scores, keep)
   return log_space.of_positions(losses, valid, labels, classes)

@@ -23,6 +23,10 @@ _MASKED = -1e8
 # lose a tenth of the digits or more.
 _SERIES = 0.5
 
+# Two networks' highest logits differ by less where their difference is worth
+# more than the logits of each: above, it is rounded as much as they are.
+_ALIKE = 8.0
+
 
 def masked(logits: chex.Array) -> jax.Array:
   """Which classes a network leaves out, as booleans; of the original dtype."""
@@ -79,74 +83,87 @@ def softened_divergence(
 ) -> jax.Array:
   """`KL(softmax(p / t) || softmax(q / t))` over the kept classes, in nats."""
   by = contract.over_classes(temperature)
-  # The difference first: at high temperatures it is all that counts, and the
-  # quotients share most of their digits.
-  return divergence(p_logits / by, (q_logits - p_logits) / by, keep)
+  # The logits are subtracted before they are divided: quotients at a high
+  # temperature share most of their digits.
+  difference = (q_logits - p_logits) / by
+  return divergence(p_logits / by, q_logits / by, difference, keep)
 
 
-@functools.partial(jax.custom_jvp)
+@jax.custom_jvp
 def divergence(
-  p_logits: chex.Array, difference: chex.Array, keep: chex.Array
+  p_logits: chex.Array,
+  q_logits: chex.Array,
+  difference: chex.Array,
+  keep: chex.Array,
 ) -> jax.Array:
-  """`KL(softmax(p) || softmax(p + difference))` over the last axis, in nats.
+  """`KL(softmax(p) || softmax(q))` over the last axis, in nats.
 
-  `log sum p exp(c)` with `c` the difference less its mean under `p`. As
-  `sum p c = 0`, it is `log1p(sum p (exp(c) - 1 - c))`, a sum of terms that are
-  not negative: accurate to the last digits however alike the distributions
-  are, where `sum p (log p - log q)` cancels.
+  Where the two are alike it is `log1p(sum p (exp(c) - 1 - c))`, with `c` the
+  difference of the logits less its mean under `p`: a sum of terms that are not
+  negative, where `sum p (log p - log q)` cancels. Elsewhere it is that sum, of
+  logarithms that each network's own logits give, however large they are.
 
   Args:
     p_logits: Shape `[..., classes]`, finite where kept.
-    difference: The other logits less these, same shape.
+    q_logits: Same shape.
+    difference: `q_logits - p_logits`, same shape, with all the digits that the
+      caller has: the logits may be rounded quotients. Its tangent is not read.
     keep: Booleans of that shape; the classes that there are.
 
   Returns:
     Shape `[...]`, never negative; NaN where no class is kept.
   """
-  return _divergence(p_logits, difference, keep)[0]
+  return _divergence(p_logits, q_logits, difference, keep)[0]
 
 
 @functools.partial(divergence.defjvp, symbolic_zeros=True)
 def _divergence_jvp(primals, tangents):
-  value, (p, terms, c, total, far, q) = _divergence(*primals)
-  by_difference = jnp.where(far, q - p, (terms + p * (c - total)) / (1 + total))
-  keep = primals[2]
-  by_difference = jnp.where(keep, by_difference, 0)
+  value, (p, q, c, terms, total, apart) = _divergence(*primals)
   slope = jnp.zeros_like(value)
   if not isinstance(tangents[1], SymbolicZero):
-    slope += jnp.sum(by_difference * tangents[1], axis=-1)
+    by_q = jnp.where(apart, q - p, (terms + p * (c - total)) / (1 + total))
+    slope += jnp.sum(by_q * tangents[1], axis=-1)
   if not isinstance(tangents[0], SymbolicZero):
-    near = (terms - p * total * (1 + c)) / (1 + total)
-    by_p = jnp.where(keep, jnp.where(far, q - p - p * c, near), 0)
+    # Centred again: where one class has nearly all of `p`, its `c` is as small
+    # as the rounding error of the mean.
+    mean = jnp.sum(p * c, axis=-1, keepdims=True)
+    by_p = p * (mean / jnp.sum(p, axis=-1, keepdims=True) - c)
     slope += jnp.sum(by_p * tangents[0], axis=-1)
   return value, slope
 
 
-def _divergence(p_logits, difference, keep):
+def _divergence(p_logits, q_logits, difference, keep):
   """The divergence and what its slopes are made of."""
-  lowest = jnp.where(keep, p_logits, -jnp.inf)
-  highest = jax.lax.stop_gradient(jnp.max(lowest, axis=-1, keepdims=True))
-  relative = jnp.where(keep, p_logits - highest, -jnp.inf)
-  powers = jnp.exp(relative)
-  norm = jnp.sum(powers, axis=-1, keepdims=True)
-  p = powers / norm
-  c = jnp.where(keep, difference, 0)
-  c -= jnp.sum(p * c, axis=-1, keepdims=True)
-  log_share = relative - jnp.log(norm) + c  # log(p exp(c))
-  top = jax.lax.stop_gradient(jnp.max(log_share, axis=-1, keepdims=True))
-  # So far apart that nothing cancels; and the exponentials might overflow.
-  far = top > 1
-  shift = jnp.where(far, top, 0)
-  shares = jnp.exp(log_share - shift)
+  p_own, p_powers, p_norm, p_highest = _powers(p_logits, keep)
+  q_own, q_powers, q_norm, q_highest = _powers(q_logits, keep)
+  offset = q_highest - p_highest
+  c = jnp.where(jnp.abs(offset) < _ALIKE, difference - offset, q_own - p_own)
+  c = jnp.where(keep, c, 0)
+  mean = jnp.sum(p_powers * c, axis=-1, keepdims=True) / p_norm
+  c -= mean
+  norms = jnp.log(q_norm) - jnp.log(p_norm)
+  far = norms - mean > _SERIES  # This is the divergence, but for rounding.
+  gain = jnp.exp(jnp.where(far, 0, norms - mean))
+  p, q = p_powers / p_norm, q_powers / q_norm
   small = jnp.abs(c) < _SERIES
   series = p * exponential_excess(jnp.where(small, c, 0))
-  terms = jnp.where(small, series, shares - p - p * c)
-  terms = jnp.where(keep & ~far, terms, 0)
+  near = jnp.where(small, series, q * gain - p - p * c)
+  terms = jnp.where(far, p * (p_own - q_own + norms), near)
   total = jnp.sum(terms, axis=-1, keepdims=True)
-  all_shares = jnp.sum(shares, axis=-1, keepdims=True)
-  value = jnp.where(far, shift + jnp.log(all_shares), jnp.log1p(total))
+  value = jnp.where(far, total, jnp.log1p(total))
   value = jnp.where(jnp.any(keep, axis=-1), value[..., 0], jnp.nan)
-  return value, (p, terms, c, total, far, shares / all_shares)
+  return value, (p, q, c, terms, total, far | ~small)
+
+
+def _powers(logits, keep):
+  """Logits less the highest, their exponentials, the sum, and the highest."""
+  # Not -inf: these are multiplied by probabilities of 0.
+  lowest = float(jnp.finfo(logits.dtype).min) / 8
+  logits = jnp.where(keep, logits, lowest)
+  highest = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+  own = logits - highest
+  powers = jnp.exp(own)
+  return own, powers, jnp.sum(powers, axis=-1, keepdims=True), highest
 
 
 def exponential_excess(x: chex.Array) -> jax.Array:

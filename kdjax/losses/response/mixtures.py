@@ -60,47 +60,106 @@ def predictions(
     temperature: Softens both; a scalar or of shape `[...]`.
   """
   by = contract.over_classes(temperature)
-  difference = jnp.where(keep, (q_logits - p_logits) / by, 0)
-  log_p, parts = _gain(p_logits / by, difference, keep)
-  log_q = log_space.log_probabilities(q_logits / by, keep)
+  difference = (q_logits - p_logits) / by
+  return _compared(p_logits / by, q_logits / by, difference, keep)
+
+
+def _compared(p_logits, q_logits, difference, keep) -> Predictions:
+  difference = jnp.where(keep, difference, 0)
+  log_p = log_space.log_probabilities(p_logits, keep)
+  log_q = log_space.log_probabilities(q_logits, keep)
   log_p, log_q = (jnp.where(keep, x, 0) for x in (log_p, log_q))
+  # The logarithm of the sum of `q` gains the mean difference and the excess.
+  terms = jnp.where(keep, jnp.exp(log_p) * difference, 0)
+  mean = jnp.sum(terms, axis=-1, keepdims=True)
+  excess = log_space.divergence(p_logits, q_logits, difference, keep)[..., None]
   # Of two subtractions, the one of smaller numbers is rounded less: that of
   # logits where the two agree, that of logarithms where logits are huge. The
   # rounding of a logarithm is that of 1 at least, by the sum inside of it.
-  sizes = jnp.abs(difference) + sum(jnp.abs(x) for x in parts)
+  sizes = jnp.abs(difference) + jnp.abs(mean) + excess
   log_ratio = jnp.where(
     2 + jnp.abs(log_p) + jnp.abs(log_q) < sizes,
     log_q - log_p,
-    difference - sum(parts),
+    difference - (mean + excess),
   )
   return Predictions(log_p, log_q, jnp.where(keep, log_ratio, 0))
 
 
 def jensen_shannon(
   p_logits: chex.Array,
-  difference: chex.Array,
+  q_logits: chex.Array,
   keep: chex.Array,
+  temperature: chex.Numeric,
   share: chex.Numeric,
 ) -> jax.Array:
   """`b KL(p || m) + (1 - b) KL(q || m)` with `m = b p + (1 - b) q`.
 
   Args:
-    p_logits: Shape `[..., classes]`.
-    difference: Logits of `q` less those of `p`, same shape.
-    keep: The classes that there are.
+    p_logits: Shape `[..., classes]`, finite where kept.
+    q_logits: Same shape.
+    keep: The classes that there are, as booleans of that shape.
+    temperature: Softens both; a scalar or of shape `[...]`.
     share: `b`, above 0 and below 1; a scalar or of shape `[...]`.
+
+  Returns:
+    Shape `[...]`.
   """
-  log_p, log_ratio = _log_ratio(p_logits, difference, keep)
-  p, q = jnp.exp(log_p), jnp.exp(log_p + log_ratio)
-  b = contract.over_classes(share)
-  log_mixture = _log_mixture(log_ratio, b)
-  far = b * p * -log_mixture + (1 - b) * q * (log_ratio - log_mixture)
+  by = contract.over_classes(temperature)
+  difference = (q_logits - p_logits) / by
+  share = jnp.asarray(contract.over_classes(share), difference.dtype)
+  return _jensen_shannon(p_logits / by, q_logits / by, difference, keep, share)
+
+
+@jax.custom_jvp
+def _jensen_shannon(p_logits, q_logits, difference, keep, b) -> jax.Array:
+  found = _compared(p_logits, q_logits, difference, keep)
+  return _of_both(found, keep, b)[0]
+
+
+@functools.partial(_jensen_shannon.defjvp, symbolic_zeros=True)
+def _jensen_shannon_jvp(primals, tangents):
+  # In closed form: automatic differentiation would hold ten arrays as large
+  # as the logits.
+  *logits, keep, b = primals
+  found = _compared(*logits, keep)
+  value, of_p, of_q = _of_both(found, keep, b)
+  slope = jnp.zeros_like(value)
+  parts = []
+  for log_share, gain, share in (
+    (found.log_p, of_p, b),
+    (found.log_q, of_q, 1 - b),
+  ):
+    weights = jnp.where(keep, jnp.exp(log_share), 0)
+    mean = jnp.sum(weights * gain, axis=-1, keepdims=True)
+    parts.append((share * weights * (gain - mean), mean[..., 0]))
+  for (part, _), tangent in zip(parts, tangents[:2], strict=True):
+    if not isinstance(tangent, SymbolicZero):
+      slope += jnp.sum(part * tangent, axis=-1)
+  if not isinstance(tangents[4], SymbolicZero):
+    moved = tangents[4] if tangents[4].ndim == 0 else tangents[4][..., 0]
+    slope += (parts[0][1] - parts[1][1]) * moved
+  return value, slope
+
+
+def _of_both(found: Predictions, keep, b):
+  """The divergence, and logarithms of `p / m` and `q / m` of each class."""
+  p, q = jnp.exp(found.log_p), jnp.exp(found.log_q)
+  log_ratio = found.log_ratio
+  # The mixture over the larger of the two. Over each, it is not a difference
+  # of huge numbers then.
+  above, below = jnp.maximum(log_ratio, 0), jnp.minimum(log_ratio, 0)
+  over = jnp.logaddexp(jnp.log(b) - above, jnp.log1p(-b) + below)
+  ratio = jnp.expm1(jnp.clip(log_ratio, -1, 1))
+  alike = jnp.abs(log_ratio) < 1
+  of_p = -jnp.where(alike, jnp.log1p((1 - b) * ratio), over + above)
+  of_q = jnp.where(alike, log_ratio + of_p, below - over)
   small = jnp.abs(log_ratio) < _SERIES
-  ratio = jnp.expm1(jnp.where(small, log_ratio, 0))
+  ratio = jnp.where(small, ratio, 0)
   near = p * (
     (1 - b) * _entropy_excess(ratio) - _entropy_excess((1 - b) * ratio)
   )
-  return summed(jnp.where(small, near, far), keep)
+  terms = jnp.where(small, near, b * p * of_p + (1 - b) * q * of_q)
+  return summed(terms, keep), of_p, of_q
 
 
 def with_slopes(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
@@ -173,21 +232,6 @@ def summed(terms: chex.Array, keep: chex.Array) -> jax.Array:
   # Not `maximum`, which halves the second derivative at agreement.
   total = jnp.where(total < 0, 0, total)
   return jnp.where(jnp.any(keep, axis=-1), total, jnp.nan)
-
-
-def _log_ratio(p_logits, difference, keep):
-  """`log p` and `log q - log p`; 0 where a class is not kept."""
-  log_p, parts = _gain(p_logits, difference, keep)
-  return log_p, jnp.where(keep, difference - sum(parts), 0)
-
-
-def _gain(p_logits, difference, keep):
-  """`log p`, and the two parts of what the logits of `q` gain in their sum."""
-  log_p = log_space.log_probabilities(p_logits, keep)
-  terms = jnp.where(keep, jnp.exp(log_p) * difference, 0)
-  mean = jnp.sum(terms, axis=-1, keepdims=True)
-  excess = log_space.divergence(p_logits, difference, keep)[..., None]
-  return log_p, (mean, excess)
 
 
 def _log_mixture(log_ratio: chex.Array, share: chex.Numeric) -> jax.Array:

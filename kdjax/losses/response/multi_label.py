@@ -54,6 +54,7 @@ def multi_label_soft_target_loss(
   by = contract.over_classes(temperature)
   losses = log_space.divergence(
     log_space.beside_zero(teacher / by),
+    log_space.beside_zero(student / by),
     log_space.beside_zero((student - teacher) / by),
     jnp.ones((*keep.shape, 2), bool),
   )

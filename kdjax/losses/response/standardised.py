@@ -79,25 +79,30 @@ def standardised_soft_target_loss(
   student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
   by = contract.over_classes(temperature)
   ours, theirs = (_deviations(x, keep) for x in (student, teacher))
-  scales = [x[1] + _offset(x[1]) for x in (ours, theirs)]
-  # Scores of networks that nearly agree share their digits: their difference
-  # is that of the deviations, and that of the scales.
   change = _deviations(student - teacher, keep)[0]
-  narrowing = _scale_difference(theirs, ours, change, keep)
-  difference = numerics.safe_divide(change, scales[0])
-  difference += theirs[0] * numerics.safe_divide(
-    narrowing, scales[0] * scales[1]
+  scores, difference = _scores(ours, theirs, change, keep)
+  losses = temperature**2 * log_space.divergence(
+    scores[1] / by, scores[0] / by, difference / by, keep
   )
-  constant = (scales[0] == 0) | (scales[1] == 0)
+  return log_space.of_positions(losses, valid)
+
+
+def _scores(ours, theirs, change, keep) -> tuple[list[jax.Array], jax.Array]:
+  """Scores of student and teacher, and the first less the second."""
+  scales = [x[1] + _offset(x[1]) for x in (ours, theirs)]
   scores = [
     numerics.safe_divide(x[0], scale)
     for x, scale in zip((ours, theirs), scales, strict=True)
   ]
-  difference = jnp.where(constant, scores[0] - scores[1], difference)
-  losses = temperature**2 * log_space.divergence(
-    scores[1] / by, difference / by, keep
-  )
-  return log_space.of_positions(losses, valid)
+  # Scores of networks that nearly agree share their digits: their difference
+  # is that of the deviations, and that of the scales.
+  narrowing = _scale_difference(theirs, ours, change, keep)
+  moved = numerics.safe_divide(change, scales[0])
+  scaled = theirs[0] * numerics.safe_divide(narrowing, scales[0] * scales[1])
+  constant = (scales[0] == 0) | (scales[1] == 0)
+  apart = sum(jnp.abs(x) for x in scores) < jnp.abs(moved) + jnp.abs(scaled)
+  direct = scores[0] - scores[1]
+  return scores, jnp.where(constant | apart, direct, moved + scaled)
 
 
 def _deviations(x: chex.Array, keep: chex.Array) -> tuple[jax.Array, jax.Array]:

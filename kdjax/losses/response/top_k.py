@@ -76,7 +76,7 @@ def top_k_soft_target_loss(
   p, q = (jnp.where(kept, x, 0) for x in (teacher, student.scores))
   if reverse:
     p, q = q, p
-  losses = temperature**2 * log_space.divergence(p, q - p, kept)
+  losses = temperature**2 * log_space.divergence(p, q, q - p, kept)
   return log_space.of_positions(losses, valid)
 
 

@@ -185,9 +185,6 @@ def adversarial(seed):
   }
 
 
-@pytest.mark.xfail(
-  reason='log_space.divergence loses digits in float32 at logits of 1e4'
-)
 @every_loss
 def test_adversarial_inputs(name):
   for kind, (s, t) in adversarial(7).items():

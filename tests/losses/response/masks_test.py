@@ -64,3 +64,25 @@ def test_no_valid_example(name):
   )
   assert np.isfinite(value)
   np.testing.assert_array_equal(gradient, 0)
+
+
+def test_dist_of_classes_that_differ_by_example():
+  rng = np.random.default_rng(3)
+  student, teacher = rng.normal(size=(2, 4, 5))
+  keep = np.ones((4, 5), bool)
+  keep[0, :2] = keep[2, 4] = False
+
+  def softmax(logits):
+    powers = np.where(keep, np.exp(logits), 0)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+  def decorrelation(a, b, kept):
+    a, b = (x[kept] - x[kept].mean() for x in (a, b))
+    return 1 - a @ b / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-8)
+
+  p, q = softmax(teacher), softmax(student)
+  rows = [decorrelation(q[i], p[i], keep[i]) for i in range(4)]
+  columns = [decorrelation(q[:, k], p[:, k], keep[:, k]) for k in range(5)]
+  with jax.enable_x64(True):
+    loss = dist.dist_loss(student, np.where(keep, teacher, -np.inf))
+  np.testing.assert_allclose(loss, np.mean(rows) + np.mean(columns), rtol=1e-12)

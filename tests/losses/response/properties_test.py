@@ -135,9 +135,6 @@ def _assert_finite_and_exact(student, teacher):
     )
 
 
-@pytest.mark.xfail(
-  reason='log_space.divergence loses digits in float32 at logits of 1e4'
-)
 @pytest.mark.parametrize('shape', SHAPES)
 def test_extreme_rows(shape):
   rng = np.random.default_rng(0)
@@ -152,9 +149,6 @@ def test_extreme_rows(shape):
   _assert_finite_and_exact(np.zeros_like(student), np.zeros_like(student))
 
 
-@pytest.mark.xfail(
-  reason='log_space.divergence loses digits in float32 at logits of 1e4'
-)
 @hypothesis.given(student=logits(), teacher=logits())
 @SETTINGS
 def test_float32_is_as_float64(student, teacher):
