@@ -120,8 +120,8 @@ def _jensen_shannon(p_logits, q_logits, difference, keep, b) -> jax.Array:
 def _jensen_shannon_jvp(primals, tangents):
   # In closed form: automatic differentiation would hold ten arrays as large
   # as the logits.
-  *logits, keep, b = primals
-  found = _compared(*logits, keep)
+  p_logits, q_logits, difference, keep, b = primals
+  found = _compared(p_logits, q_logits, difference, keep)
   value, of_p, of_q = _of_both(found, keep, b)
   slope = jnp.zeros_like(value)
   parts = []
