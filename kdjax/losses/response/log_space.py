@@ -118,10 +118,11 @@ def divergence(
 
 @functools.partial(divergence.defjvp, symbolic_zeros=True)
 def _divergence_jvp(primals, tangents):
-  value, (p, q, c, terms, total, apart) = _divergence(*primals)
+  value, (p, q, c, terms, total, far) = _divergence(*primals)
   slope = jnp.zeros_like(value)
   if not isinstance(tangents[1], SymbolicZero):
-    by_q = jnp.where(apart, q - p, (terms + p * (c - total)) / (1 + total))
+    near = (terms + p * (c - total)) * (1 / (1 + total))
+    by_q = jnp.where(far, q - p, near)
     slope += jnp.sum(by_q * tangents[1], axis=-1)
   if not isinstance(tangents[0], SymbolicZero):
     # Centred again: where one class has nearly all of `p`, its `c` is as small
@@ -140,19 +141,20 @@ def _divergence(p_logits, q_logits, difference, keep):
   c = jnp.where(jnp.abs(offset) < _ALIKE, difference - offset, q_own - p_own)
   c = jnp.where(keep, c, 0)
   mean = jnp.sum(p_powers * c, axis=-1, keepdims=True) / p_norm
-  c -= mean
   norms = jnp.log(q_norm) - jnp.log(p_norm)
   far = norms - mean > _SERIES  # This is the divergence, but for rounding.
   gain = jnp.exp(jnp.where(far, 0, norms - mean))
   p, q = p_powers / p_norm, q_powers / q_norm
+  apart = p * (norms - c)
+  c -= mean
   small = jnp.abs(c) < _SERIES
   series = p * exponential_excess(jnp.where(small, c, 0))
   near = jnp.where(small, series, q * gain - p - p * c)
-  terms = jnp.where(far, p * (p_own - q_own + norms), near)
+  terms = jnp.where(far, apart, near)
   total = jnp.sum(terms, axis=-1, keepdims=True)
   value = jnp.where(far, total, jnp.log1p(total))
   value = jnp.where(jnp.any(keep, axis=-1), value[..., 0], jnp.nan)
-  return value, (p, q, c, terms, total, far | ~small)
+  return value, (p, q, c, terms, total, far)
 
 
 def _powers(logits, keep):

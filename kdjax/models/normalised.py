@@ -1,0 +1,57 @@
+"""A model that normalises the images it is given, each network in its way."""
+
+from collections.abc import Sequence
+
+import chex
+import jax.numpy as jnp
+
+from kdjax.models.model import Batch, Model, ModelVariables, Outputs
+
+
+def normalised(
+  model: Model, mean: Sequence[float], std: Sequence[float]
+) -> Model:
+  """The model on `(image - mean) / std`, in float32.
+
+  Teacher and student may want different statistics of one view, as published
+  weights do: each carries its own.
+
+  Args:
+    model: Reads `batch['image']`, float32 `[batch, height, width, channels]`.
+    mean: One number per channel, in units of the stored pixel: 0..255, not
+      0..1, for photographs.
+    std: Positive, likewise.
+
+  Returns:
+    A model whose images are stored pixels, uint8 or float.
+
+  Raises:
+    ValueError: if there are not as many means as deviations, or a deviation is
+      not positive; when called, if there are not as many as channels.
+  """
+  if len(mean) != len(std):
+    raise ValueError(f'std must be {len(mean)} numbers like mean, got {std}.')
+  if not all(deviation > 0 for deviation in std):
+    raise ValueError(f'std must be positive, got {std}.')
+
+  def seen(batch: Batch) -> Batch:
+    image = jnp.asarray(batch['image'])
+    channels = image.shape[-1]
+    if len(mean) != channels:
+      raise ValueError(
+        f'mean must be {channels} numbers, one per channel, got {mean}.'
+      )
+    shape = (1,) * (image.ndim - 1) + (channels,)
+    centre = jnp.asarray(mean, jnp.float32).reshape(shape)
+    scale = jnp.asarray(std, jnp.float32).reshape(shape)
+    return {**batch, 'image': (image.astype(jnp.float32) - centre) / scale}
+
+  def init(key: chex.PRNGKey, batch: Batch) -> ModelVariables:
+    return model.init(key, seen(batch))
+
+  def apply(
+    variables: ModelVariables, batch: Batch, **options
+  ) -> tuple[Outputs, chex.ArrayTree]:
+    return model.apply(variables, seen(batch), **options)
+
+  return Model(init, apply)
