@@ -45,7 +45,8 @@ def theirs(job: epoch_jobs.Job, seeds: int) -> tuple[Callable[[], None], int]:
   from benchmarks.pytorch import networks, response
 
   examples = job.source.arrays()
-  images = torch.tensor(np.asarray(job.normalise(examples['image'])))
+  pixels = examples['image'].astype(np.float32)
+  images = torch.tensor((pixels - epoch_jobs.MEAN) / epoch_jobs.STD)
   images = images.permute(0, 3, 1, 2).split(epoch_jobs.BATCH)
   labels = torch.tensor(examples['label']).long().split(epoch_jobs.BATCH)
   teacher = networks.pair(job.pair)[0].eval()

@@ -12,6 +12,7 @@ from benchmarks import one_program
 from kdjax import data, models, training, transforms
 
 BATCH, CLASSES = 64, 10
+MEAN, STD = 128.0, 64.0  # of a pixel
 _OPTIMIZER = training.make_optimizer('sgd', 0.05, weight_decay=5e-4)
 
 
@@ -26,7 +27,6 @@ class Job(NamedTuple):
     loss: What it minimises; reads the teacher's logits.
     states: Of the students, stacked; on the host.
     source: The examples.
-    normalise: `uint8 images -> float images`.
   """
 
   pair: str
@@ -36,7 +36,6 @@ class Job(NamedTuple):
   loss: transforms.LossTransform
   states: training.TrainState
   source: data.Source
-  normalise: Callable
 
 
 def job(
@@ -44,22 +43,25 @@ def job(
 ) -> Job:
   """The networks with random images, `examples` of them."""
   *names, shape = one_program.NETWORKS[pair]
-  teacher, student = (models.create(name, classes=CLASSES) for name in names)
+  statistics = [(x,) * shape[-1] for x in (MEAN, STD)]
+  teacher, student = (
+    models.normalised(models.create(name, classes=CLASSES), *statistics)
+    for name in names
+  )
   rng = np.random.default_rng(0)
   source = data.from_arrays(
     rng.integers(0, 256, (examples, *shape)).astype(np.uint8),
     rng.integers(0, CLASSES, examples),
   )
-  image = jax.ShapeDtypeStruct((BATCH, *shape), jnp.float32)
-  variables = jax.jit(teacher.init)(jax.random.key(0), jnp.zeros(image.shape))
-  outputs, _ = jax.eval_shape(teacher.apply, variables, image)
+  batch = {'image': jax.ShapeDtypeStruct((BATCH, *shape), jnp.uint8)}
+  zeros = {'image': jnp.zeros((BATCH, *shape), jnp.uint8)}
+  variables = jax.jit(teacher.init)(jax.random.key(0), zeros)
+  outputs, _ = jax.eval_shape(teacher.apply, variables, batch)
   states = training.init_students(
-    range(seeds), student, loss, _OPTIMIZER, image, outputs
+    range(seeds), student, loss, _OPTIMIZER, batch, outputs
   )
-  middle, spread = (128.0,) * shape[-1], (64.0,) * shape[-1]
-  normalise = functools.partial(data.normalise, mean=middle, std=spread)
   states = jax.device_get(states)
-  return Job(pair, teacher, variables, student, loss, states, source, normalise)
+  return Job(pair, teacher, variables, student, loss, states, source)
 
 
 def epoch(
@@ -100,7 +102,7 @@ def epoch(
     step,
     None if cached else job.variables,
     job.source,
-    lambda _, images: job.normalise(images),
+    data.identity_view().augment,
     key=jax.random.key(0),
     batch_size=BATCH,
     devices=devices,

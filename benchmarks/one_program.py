@@ -42,17 +42,16 @@ def programs(pair: str, batch_size: int, seeds: int) -> dict[str, Program]:
     for name in (teacher_name, student_name)
   )
   examples = batch(batch_size, shape)
-  variables = jax.jit(teacher.init)(jax.random.key(0), examples['image'])
-  outputs = jax.eval_shape(teacher.apply, variables, examples['image'])[0]
+  variables = jax.jit(teacher.init)(jax.random.key(0), examples)
+  outputs = jax.eval_shape(teacher.apply, variables, examples)[0]
   optimizer = training.make_optimizer('sgd', 0.05, weight_decay=5e-4)
   labels = transforms.weighted_sum(labels=(1.0, transforms.labels()))
   distil = transforms.weighted_sum(
     labels=(0.1, transforms.labels()),
     soft=(0.9, transforms.soft_targets(temperature=4.0)),
   )
-  image = jax.ShapeDtypeStruct(examples['image'].shape, jnp.float32)
   states = training.init_students(
-    range(seeds), student, distil, optimizer, image, outputs
+    range(seeds), student, distil, optimizer, examples, outputs
   )
   one_state = jax.tree.map(lambda x: x[0], states)
 
@@ -62,8 +61,8 @@ def programs(pair: str, batch_size: int, seeds: int) -> dict[str, Program]:
       student, loss, optimizer, measures=measures, **kwargs
     )
 
-  def forward(variables, images):
-    return teacher.apply(variables, images)[0]['logits']
+  def forward(variables, batch):
+    return teacher.apply(variables, batch)[0]['logits']
 
   several = {
     name: train(distil, teacher=teacher, over_students=over)
@@ -73,7 +72,7 @@ def programs(pair: str, batch_size: int, seeds: int) -> dict[str, Program]:
     )
   }
   return {
-    'T': (forward, (variables, examples['image'])),
+    'T': (forward, (variables, examples)),
     'S': (train(labels), (one_state, None, examples)),
     'one': (train(distil, teacher=teacher), (one_state, variables, examples)),
     **{name: (f, (states, variables, examples)) for name, f in several.items()},

@@ -38,7 +38,6 @@ def epoch(pair: str, storage: Callable | None) -> Callable[[], None]:
       job.teacher,
       job.variables,
       data.identity_view(),
-      job.normalise,
       {'logits': rows},
       chunk=_EXAMPLES,
     )

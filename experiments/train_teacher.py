@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from experiments import common
 from kdjax import deploy, recipes, reports, training
+from kdjax.recipes import programs
 
 # A student's settings mean nothing here.
 common.define_flags(only=common.TEACHER_FIELDS)
@@ -25,7 +26,9 @@ def main(argv: Sequence[str]) -> None:
   with training.StopSignal() as stop, reports.Recorder(workdir) as recorder:
     teacher = recipes.train_teacher(experiment, workdir, recorder, stop)
   cost = deploy.measure(
-    teacher.model, teacher.variables, experiment.dataset.image_shape
+    teacher.model,
+    teacher.variables,
+    programs.batch_shapes(experiment.dataset),
   )
   summary = {
     'dataset': experiment.dataset.name,

@@ -56,7 +56,7 @@ def _students(features):
       ),
     ),
     optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.01)),
-    jax.ShapeDtypeStruct((2, 4, 4, 1), jnp.float32),
+    {'image': jax.ShapeDtypeStruct((2, 4, 4, 1), jnp.float32)},
     teacher,
   )
 

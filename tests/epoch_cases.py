@@ -25,8 +25,9 @@ def source():
   return data.from_arrays(PIXELS, LABELS)
 
 
-def prepare(keys, images):
-  return data.normalise(data.flip(keys, images), (100.0,), (60.0,))
+def prepare(keys, batch):
+  batch = data.flip_views().augment(keys, batch)
+  return {**batch, 'image': (batch['image'].astype(jnp.float32) - 100) / 60}
 
 
 def record(kind, count, epoch):
@@ -55,7 +56,7 @@ def record(kind, count, epoch):
 
 
 SEEDS = (0, 1)
-_SHAPE = jax.ShapeDtypeStruct((BATCH, 4, 4, 1), jnp.float32)
+_SHAPE = {'image': jax.ShapeDtypeStruct((BATCH, 4, 4, 1), jnp.float32)}
 
 
 _LOSS = transforms.weighted_sum(
@@ -74,7 +75,7 @@ class Setup:
     self.student = models.from_linen(models.MLP((8,), CLASSES))
     self.teacher = models.from_linen(models.MLP((12,), CLASSES))
     self.variables = jax.jit(self.teacher.init)(
-      jax.random.key(1), jnp.zeros(_SHAPE.shape)
+      jax.random.key(1), {'image': jnp.zeros((BATCH, 4, 4, 1))}
     )
     self.optimizer = training.make_optimizer('sgd', 0.05, weight_decay=1e-3)
     outputs, _ = jax.eval_shape(self.teacher.apply, self.variables, _SHAPE)

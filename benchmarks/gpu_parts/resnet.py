@@ -97,8 +97,11 @@ def ours(
 ) -> timing.Form:
   """An epoch as one program: order, augmentation, teacher and students."""
   teacher, student = (
-    models.create(
-      f'resnet{depth}', classes=CLASSES, dtype=jnp.dtype(case.precision)
+    models.normalised(
+      models.create(
+        f'resnet{depth}', classes=CLASSES, dtype=jnp.dtype(case.precision)
+      ),
+      *_STATISTICS,
     )
     for depth in case.depths
   )
@@ -119,7 +122,7 @@ def ours(
     ),
     variables,
     data.from_arrays(**examples),
-    _prepare,
+    data.crop_flip_views(padding=4).augment,
     key=jax.random.key(1),
     batch_size=case.batch,
     devices=devices,
@@ -140,12 +143,12 @@ def _objective():
 
 def _start(case: Case, teacher: models.Model, student: models.Model):
   """Variables of a teacher and states of students, on the host."""
-  image = jax.ShapeDtypeStruct((2, SIDE, SIDE, 3), jnp.float32)
-  shapes = jax.eval_shape(teacher.init, jax.random.key(0), image)
-  outputs = jax.eval_shape(teacher.apply, shapes, image)[0]
+  batch = {'image': jax.ShapeDtypeStruct((2, SIDE, SIDE, 3), jnp.uint8)}
+  shapes = jax.eval_shape(teacher.init, jax.random.key(0), batch)
+  outputs = jax.eval_shape(teacher.apply, shapes, batch)[0]
   states = jax.eval_shape(
     lambda: training.init_students(
-      range(case.seeds), student, *_objective(), image, outputs
+      range(case.seeds), student, *_objective(), batch, outputs
     )
   )
   return _filled(shapes), _filled(states)
@@ -165,10 +168,6 @@ def _filled(shapes: Any) -> Any:
     return np.full(leaf.shape, int(one), leaf.dtype)
 
   return jax.tree_util.tree_map_with_path(fill, shapes)
-
-
-def _prepare(keys: jax.Array, images: jax.Array) -> jax.Array:
-  return data.normalise(data.pad_crop_flip(keys, images), *_STATISTICS)
 
 
 def _epoch(run: Callable, states: training.TrainState, steps: int):
@@ -218,6 +217,6 @@ def _theirs(
 def parameters(depth: int) -> int:
   """Of kdjax's network."""
   model = models.create(f'resnet{depth}', classes=CLASSES)
-  image = jnp.zeros((1, SIDE, SIDE, 3))
-  params = jax.eval_shape(model.init, jax.random.key(0), image).params
+  batch = {'image': jnp.zeros((1, SIDE, SIDE, 3))}
+  params = jax.eval_shape(model.init, jax.random.key(0), batch).params
   return sum(x.size for x in jax.tree.leaves(params))

@@ -7,17 +7,13 @@ does not need it.
 from typing import TYPE_CHECKING, Any
 
 from kdjax.data.arrays import DataError, Source, from_arrays
-from kdjax.data.augment import (
-  example_keys,
-  flip,
-  identity,
-  normalise,
-  pad_crop,
-  pad_crop_flip,
-  shift,
-)
 from kdjax.data.dataset import Dataset, statistics
-from kdjax.data.order import epoch_order, sequential_order, transfer_subset
+from kdjax.data.order import (
+  epoch_order,
+  example_keys,
+  sequential_order,
+  transfer_subset,
+)
 from kdjax.data.stream import batches
 from kdjax.data.views import (
   Views,
@@ -40,17 +36,11 @@ __all__ = [
   'crop_views',
   'epoch_order',
   'example_keys',
-  'flip',
   'flip_views',
   'from_arrays',
-  'identity',
   'identity_view',
   'load',
-  'normalise',
-  'pad_crop',
-  'pad_crop_flip',
   'sequential_order',
-  'shift',
   'statistics',
   'transfer_subset',
 ]

@@ -36,7 +36,8 @@ class Dataset(NamedTuple):
     train: Training examples.
     test: Test examples (the validation split where no test labels exist).
     mean: Of the training pixels, per channel, in units of the stored pixel:
-      0..255 for photographs, 0..16 for digits. `normalise` takes them as is.
+      0..255 for photographs, 0..16 for digits. `models.normalised` takes them
+      as they are.
     std: Standard deviation, likewise.
   """
 

@@ -7,6 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 
 
+def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:
+  """Derives one key per example.
+
+  Args:
+    key: One key, a new one for every epoch or step.
+    positions: What tells the examples apart, integers `[batch]`: for instance
+      their position in the global batch.
+
+  Returns:
+    Keys `[batch]`.
+  """
+  return jax.vmap(jax.random.fold_in, (None, 0))(key, positions)
+
+
 def epoch_order(
   key: jax.Array, examples: int, batch_size: int
 ) -> tuple[jax.Array, jax.Array]:

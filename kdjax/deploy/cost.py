@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -29,7 +30,7 @@ class Cost(NamedTuple):
 def measure(
   model: Model,
   variables: ModelVariables,
-  image_shape: tuple[int, ...],
+  batch: Mapping[str, jax.ShapeDtypeStruct],
   *,
   batch_size: int = 64,
   repeats: int = 10,
@@ -39,22 +40,25 @@ def measure(
   Args:
     model: The model; runs in inference mode.
     variables: Its variables.
-    image_shape: `(height, width, channels)`.
-    batch_size: Images per batch.
+    batch: Shapes and dtypes of a batch of any size.
+    batch_size: Examples per batch.
     repeats: Batches timed.
   """
 
-  def forward(variables, images):
-    return model.apply(variables, images)[0]['logits']
+  def forward(variables, batch):
+    return model.apply(variables, batch)[0]['logits']
 
-  images = jnp.zeros((batch_size, *image_shape), jnp.float32)
-  compiled = jax.jit(forward).lower(variables, images).compile()
+  zeros = {
+    name: jnp.zeros((batch_size, *x.shape[1:]), x.dtype)
+    for name, x in batch.items()
+  }
+  compiled = jax.jit(forward).lower(variables, zeros).compile()
   analysis = compiled.cost_analysis() or {}
   seconds = []
-  compiled(variables, images).block_until_ready()
+  compiled(variables, zeros).block_until_ready()
   for _ in range(repeats):
     start = time.perf_counter()
-    compiled(variables, images).block_until_ready()
+    compiled(variables, zeros).block_until_ready()
     seconds.append(time.perf_counter() - start)
   return Cost(
     parameters=sum(x.size for x in jax.tree.leaves(variables.params)),

@@ -4,14 +4,21 @@
 `from_linen`, `from_nnx` and `from_function` make a `Model` of any other;
 `reuse_classifier` makes one of a student and its teacher's classifier, and
 `with_top_k` one that also answers with its best classes only, `with_head` one
-that hands out its head.
+that hands out its head. `normalised` is a model that normalises its own images.
 """
 
 from kdjax.models.adapters import from_function, from_linen, from_nnx
 from kdjax.models.convnet import ConvNet
 from kdjax.models.head import with_head
 from kdjax.models.mlp import MLP
-from kdjax.models.model import Model, ModelVariables, middle_stage, taps
+from kdjax.models.model import (
+  Batch,
+  Model,
+  ModelVariables,
+  middle_stage,
+  taps,
+)
+from kdjax.models.normalised import normalised
 from kdjax.models.resnet import ResNet
 from kdjax.models.reused import reuse_classifier
 from kdjax.models.top_k import with_top_k
@@ -20,6 +27,7 @@ from kdjax.models.zoo import create, names
 
 __all__ = [
   'MLP',
+  'Batch',
   'ConvNet',
   'Model',
   'ModelVariables',
@@ -31,6 +39,7 @@ __all__ = [
   'from_nnx',
   'middle_stage',
   'names',
+  'normalised',
   'reuse_classifier',
   'taps',
   'with_head',

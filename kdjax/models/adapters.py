@@ -1,6 +1,7 @@
 """From a Flax Linen module, a Flax NNX module or a function to a `Model`."""
 
 import inspect
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,12 +12,23 @@ from flax import linen as nn
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from kdjax.models.model import Model, ModelVariables, Outputs, merge_outputs
+from kdjax.models.model import (
+  Batch,
+  Model,
+  ModelVariables,
+  Outputs,
+  merge_outputs,
+)
+
+# From a batch to what a network reads.
+Inputs = Callable[[Batch], Any]
+
+_IMAGE = operator.itemgetter('image')
 
 _CALL = '__call__'  # the name under which Linen captures a module's output
 
 
-def from_linen(module: nn.Module) -> Model:
+def from_linen(module: nn.Module, inputs: Inputs = _IMAGE) -> Model:
   """Makes a `Model` of a Linen module.
 
   Taps are the output of every submodule, named by its path (`'stage2/block1'`),
@@ -29,6 +41,7 @@ def from_linen(module: nn.Module) -> Model:
     module: Its `__call__` takes the inputs and, if it names one, `train`; it
       returns logits or a dict of arrays. Dropout draws from the
       `'dropout'` stream.
+    inputs: From a batch to what the module takes; its images by default.
 
   Returns:
     The model. Its state holds every collection but `'params'` and
@@ -39,16 +52,16 @@ def from_linen(module: nn.Module) -> Model:
   def call_arguments(train: bool) -> dict[str, Any]:
     return {'train': train} if takes_train else {}
 
-  def init(key: chex.PRNGKey, inputs: chex.Array) -> ModelVariables:
+  def init(key: chex.PRNGKey, batch: Batch) -> ModelVariables:
     # Flax does not fold the stream's name into the key, so they must differ.
     rngs = {'params': key, 'dropout': jax.random.fold_in(key, 1)}
-    variables = dict(module.init(rngs, inputs, **call_arguments(False)))
+    variables = dict(module.init(rngs, inputs(batch), **call_arguments(False)))
     params = variables.pop('params', {})
     return ModelVariables(params, variables)
 
   def apply(
     variables: ModelVariables,
-    inputs: chex.Array,
+    batch: Batch,
     *,
     train: bool = False,
     key: chex.PRNGKey | None = None,
@@ -56,7 +69,7 @@ def from_linen(module: nn.Module) -> Model:
     collections = list(variables.state) if train else []
     result, updates = module.apply(
       {'params': variables.params, **variables.state},
-      inputs,
+      inputs(batch),
       **call_arguments(train),
       rngs=None if key is None else {'dropout': key},
       mutable=[*collections, 'intermediates'],
@@ -71,7 +84,9 @@ def from_linen(module: nn.Module) -> Model:
   return Model(init, apply)
 
 
-def from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module]) -> Model:
+def from_nnx(
+  constructor: Callable[[nnx.Rngs], nnx.Module], inputs: Inputs = _IMAGE
+) -> Model:
   """Makes a `Model` of an NNX module.
 
   NNX makes a module and its arrays at once, so this takes what makes it; each
@@ -81,6 +96,7 @@ def from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module]) -> Model:
   Args:
     constructor: For instance `lambda rngs: Net(rngs=rngs)`. The module takes
       the inputs alone; `train` reaches it as `module.train()` and `.eval()`.
+    inputs: From a batch to what the module takes; its images by default.
 
   Returns:
     The model. Params and state are nested dicts with names for keys, the state
@@ -91,14 +107,14 @@ def from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module]) -> Model:
   abstract = nnx.eval_shape(lambda: constructor(nnx.Rngs(0)))
   graph, *templates = _split_nnx(abstract)
 
-  def init(key: chex.PRNGKey, inputs: chex.Array) -> ModelVariables:
-    del inputs
+  def init(key: chex.PRNGKey, batch: Batch) -> ModelVariables:
+    del batch
     _, params, state, _ = _split_nnx(constructor(nnx.Rngs(key)))
     return ModelVariables(_to_names(params), _to_names(state))
 
   def apply(
     variables: ModelVariables,
-    inputs: chex.Array,
+    batch: Batch,
     *,
     train: bool = False,
     key: chex.PRNGKey | None = None,
@@ -107,7 +123,7 @@ def from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     values = (*map(_from_names, templates, variables), streams)
     module = nnx.merge(graph, *values)
     (module.train if train else module.eval)()
-    result, sown = nnx.capture(module, nnx.Intermediate)(inputs)
+    result, sown = nnx.capture(module, nnx.Intermediate)(inputs(batch))
     _, _, state, drawn = _split_nnx(module)
     if key is None:
       _check_undrawn(streams, drawn)
@@ -119,8 +135,9 @@ def from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module]) -> Model:
 
 
 def from_function(
-  function: Callable[[chex.ArrayTree, chex.Array], Any],
+  function: Callable[[chex.ArrayTree, Any], Any],
   variables: chex.ArrayTree,
+  inputs: Inputs = _IMAGE,
 ) -> Model:
   """Makes a `Model` of a function: any other network, or a loaded checkpoint.
 
@@ -129,24 +146,25 @@ def from_function(
       arrays by name. It never learns of `train` and `key`.
     variables: What `init` returns as params whatever its key: any pytree of
       arrays.
+    inputs: From a batch to what the function takes; its images by default.
 
   Returns:
     The model. It has no state.
   """
 
-  def init(key: chex.PRNGKey, inputs: chex.Array) -> ModelVariables:
-    del key, inputs
+  def init(key: chex.PRNGKey, batch: Batch) -> ModelVariables:
+    del key, batch
     return ModelVariables(variables, {})
 
   def apply(
     variables: ModelVariables,
-    inputs: chex.Array,
+    batch: Batch,
     *,
     train: bool = False,
     key: chex.PRNGKey | None = None,
   ) -> tuple[Outputs, chex.ArrayTree]:
     del train, key
-    result = function(variables.params, inputs)
+    result = function(variables.params, inputs(batch))
     return merge_outputs({}, result), variables.state
 
   return Model(init, apply)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kdjax.models.model import Model, ModelVariables
+from kdjax.models.model import Batch, Model, ModelVariables
 
 
 def with_head(
@@ -36,8 +36,8 @@ def with_head(
     where they are given.
   """
 
-  def apply(variables: ModelVariables, inputs, **options):
-    outputs, state = model.apply(variables, inputs, **options)
+  def apply(variables: ModelVariables, batch: Batch, **options):
+    outputs, state = model.apply(variables, batch, **options)
     more = {'head': kernel(variables.params)}
     if bias is not None:
       more['head_bias'] = bias(variables.params)

@@ -9,14 +9,16 @@ have to hand over every one.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import chex
 import jax
-import jax.numpy as jnp
 
 Outputs = dict[str, jax.Array]
+
+# What a source gives of some examples, by name: `image`, `label`, ... .
+Batch = Mapping[str, jax.Array]
 
 
 class ModelVariables(NamedTuple):
@@ -36,38 +38,37 @@ class Model(NamedTuple):
   """A network as two pure functions.
 
   Attributes:
-    init: `(key, inputs) -> ModelVariables`. Needs only the shape and dtype of
-      `inputs`, `[batch, height, width, channels]`; may be jitted.
-    apply: `(variables, inputs, *, train=False, key=None) -> (outputs, state)`.
+    init: `(key, batch) -> ModelVariables`. Needs only shapes and dtypes of the
+      batch; may be jitted.
+    apply: `(variables, batch, *, train=False, key=None) -> (outputs, state)`.
+      The network takes from the batch what it reads: images, or tokens and
+      their mask, or the numbers of nodes in a graph.
       `outputs['logits']` of a classifier is `[batch, classes]`, the other
       entries are taps; a network without classes names its answer otherwise.
       `train=True` uses the batch's own statistics and dropout (drawn from
       `key`) and returns the new state; `train=False` returns `state` as it is.
   """
 
-  init: Callable[[chex.PRNGKey, chex.Array], ModelVariables]
+  init: Callable[[chex.PRNGKey, Batch], ModelVariables]
   apply: Callable[..., tuple[Outputs, chex.ArrayTree]]
 
 
-def taps(
-  model: Model, inputs_shape: Sequence[int]
-) -> dict[str, tuple[int, ...]]:
+def taps(model: Model, batch: Any) -> dict[str, tuple[int, ...]]:
   """Shapes of everything a model returns, found without computing anything.
 
   Args:
     model: The model to ask.
-    inputs_shape: Shape of float32 inputs, `(batch, height, width, channels)`.
+    batch: Shapes and dtypes of a batch, as `jax.ShapeDtypeStruct` or arrays.
 
   Returns:
     Shape of every output by name, `'logits'` included.
   """
 
-  def forward(inputs: jax.Array) -> Outputs:
-    variables = model.init(jax.random.key(0), inputs)
-    return model.apply(variables, inputs)[0]
+  def forward(batch: Batch) -> Outputs:
+    variables = model.init(jax.random.key(0), batch)
+    return model.apply(variables, batch)[0]
 
-  inputs = jax.ShapeDtypeStruct(tuple(inputs_shape), jnp.float32)
-  outputs = jax.eval_shape(forward, inputs)
+  outputs = jax.eval_shape(forward, batch)
   return {name: output.shape for name, output in outputs.items()}
 
 
@@ -75,7 +76,7 @@ def middle_stage(names: Iterable[str]) -> str:
   """The tap halfway through a network, where FitNets puts hint and guided.
 
   Args:
-    names: Names of outputs, for instance `taps(model, shape)` or the outputs
+    names: Names of outputs, for instance `taps(model, batch)` or the outputs
       themselves. Those of the form `stageN` are considered.
 
   Returns:

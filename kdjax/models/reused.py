@@ -6,7 +6,7 @@ import chex
 import jax
 from flax import linen as nn
 
-from kdjax.models.model import Model, ModelVariables, Outputs
+from kdjax.models.model import Batch, Model, ModelVariables, Outputs
 
 
 def reuse_classifier(
@@ -43,9 +43,9 @@ def reuse_classifier(
     <https://arxiv.org/abs/2203.14001>`_, 2022, section 3.
   """
 
-  def init(key: chex.PRNGKey, inputs: chex.Array) -> ModelVariables:
-    own = student.init(key, inputs)  # the student starts as it does alone
-    outputs, _ = student.apply(own, inputs)
+  def init(key: chex.PRNGKey, batch: Batch) -> ModelVariables:
+    own = student.init(key, batch)  # the student starts as it does alone
+    outputs, _ = student.apply(own, batch)
     collections = dict(projector.init(jax.random.fold_in(key, 1), outputs[tap]))
     params = {'student': own.params, 'projector': collections.pop('params', {})}
     state = {
@@ -57,14 +57,14 @@ def reuse_classifier(
 
   def apply(
     variables: ModelVariables,
-    inputs: chex.Array,
+    batch: Batch,
     *,
     train: bool = False,
     key: chex.PRNGKey | None = None,
   ) -> tuple[Outputs, chex.ArrayTree]:
     params, state = variables
     own = ModelVariables(params['student'], state['student'])
-    outputs, own_state = student.apply(own, inputs, train=train, key=key)
+    outputs, own_state = student.apply(own, batch, train=train, key=key)
     projected, updates = projector.apply(
       {'params': params['projector'], **state['projector']},
       outputs[tap],

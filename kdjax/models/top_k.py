@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kdjax.models.model import Model, Outputs
+from kdjax.models.model import Batch, Model, Outputs
 
 
 def with_top_k(model: Model, k: int, *, temperature: float = 1.0) -> Model:
@@ -31,9 +31,9 @@ def with_top_k(model: Model, k: int, *, temperature: float = 1.0) -> Model:
     raise ValueError(f'temperature must be positive, got {temperature}.')
 
   def apply(
-    variables: chex.ArrayTree, inputs: chex.Array, **kwargs
+    variables: chex.ArrayTree, batch: Batch, **kwargs
   ) -> tuple[Outputs, chex.ArrayTree]:
-    outputs, state = model.apply(variables, inputs, **kwargs)
+    outputs, state = model.apply(variables, batch, **kwargs)
     logits = outputs['logits']
     if k > logits.shape[-1]:
       raise ValueError(

@@ -46,7 +46,7 @@ def run_of(experiment: Experiment, stage: methods.Stage) -> Run:
   settings, dataset, source = experiment
   assert source is not None
   teacher = networks.teaching_model(settings, dataset)
-  image = programs.image_batch(dataset)
+  batch = programs.batch_shapes(dataset)
   return Run(
     name=stage.name,
     architecture=settings.student,
@@ -57,7 +57,7 @@ def run_of(experiment: Experiment, stage: methods.Stage) -> Run:
     epochs=stage.epochs,
     seeds=tuple(range(settings.seed, settings.seed + settings.seeds)),
     teacher=teacher,
-    teacher_variables=jax.eval_shape(teacher.init, jax.random.key(0), image),
+    teacher_variables=jax.eval_shape(teacher.init, jax.random.key(0), batch),
     freeze_unreached=stage.freeze_unreached,
   )
 
@@ -77,7 +77,7 @@ def _states(
 
 
 def _first(stacked: Any) -> Any:
-  """Shapes of one student."""
+  """Shapes of one student, or of one device's share."""
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), stacked
   )
@@ -86,13 +86,14 @@ def _first(stacked: Any) -> Any:
 def _batch(experiment: Experiment, devices: Devices) -> dict[str, Any]:
   """Shapes of a batch, split over the devices, as a step takes it."""
   settings, dataset, _ = experiment
-  split = (len(devices), settings.batch_size // len(devices))
-  return {
-    'image': jax.ShapeDtypeStruct((*split, *dataset.image_shape), jnp.float32),
-    'label': jax.ShapeDtypeStruct(split, jnp.int32),
-    'index': jax.ShapeDtypeStruct(split, jnp.int32),
-    'weight': jax.ShapeDtypeStruct(split, jnp.float32),
-  }
+  shapes = programs.batch_shapes(dataset, settings.batch_size)
+  count = len(devices)
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(
+      (count, x.shape[0] // count, *x.shape[1:]), x.dtype
+    ),
+    shapes,
+  )
 
 
 def teacher_cost(
@@ -104,7 +105,7 @@ def teacher_cost(
 
   def forward(variables, shared, batch):
     del shared
-    return teacher.apply(variables, batch['image'])[0]['logits']
+    return teacher.apply(variables, batch)[0]['logits']
 
   arguments = (variables, (), _batch(experiment, devices))
   return _cost(forward, devices, arguments, variables.params)
@@ -153,11 +154,11 @@ def loss_cost(
   """The loss of one student, with gradients, of the outputs that it reads."""
   variables = _first(_states(experiment, run)[1].loss)
   batch = _batch(experiment, devices)
-  image = programs.image_batch(experiment.dataset, batch['label'].shape[1])
-  model = jax.eval_shape(run.model.init, jax.random.key(0), image)
+  shard = _first(batch)
+  model = jax.eval_shape(run.model.init, jax.random.key(0), shard)
   given = (
-    _outputs(run.model, model, image, devices),
-    _outputs(run.teacher, run.teacher_variables, image, devices),
+    _outputs(run.model, model, shard, devices),
+    _outputs(run.teacher, run.teacher_variables, shard, devices),
     batch,
   )
   # Outputs the loss ignores would only add zero gradients.
@@ -186,10 +187,10 @@ def _value_and_gradients(loss: LossTransform) -> Callable:
 
 
 def _outputs(
-  model: Any, variables: Any, image: jax.ShapeDtypeStruct, devices: Devices
+  model: Any, variables: Any, batch: dict[str, Any], devices: Devices
 ) -> dict[str, Any]:
   """Shapes of a network's outputs, split over the devices."""
-  outputs, _ = jax.eval_shape(model.apply, variables, image)
+  outputs, _ = jax.eval_shape(model.apply, variables, batch)
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct((len(devices), *x.shape), x.dtype), outputs
   )

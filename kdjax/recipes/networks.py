@@ -45,7 +45,7 @@ def make_model(
 
   Args:
     settings: The precision and the kind of batch norm.
-    dataset: Gives classes and image shape.
+    dataset: Gives classes, image shape, mean and standard deviation.
     name: Of the network.
     classifier_of: Name of a teacher whose classifier it answers with, or None.
     classifier_params: The classifier's; zeros where only shapes are wanted.
@@ -53,18 +53,19 @@ def make_model(
   Raises:
     SettingsError: if that teacher's classifier cannot be reused.
   """
-  model = models.create(
+  network = models.create(
     name,
     classes=dataset.classes,
     dtype=jnp.dtype(settings.precision),
     axis_name=AXIS if settings.sync_batch_norm else None,
   )
+  model = models.normalised(network, dataset.mean, dataset.std)
   if classifier_of is None:
     return model
   teacher = make_model(settings, dataset, classifier_of)
-  image = programs.image_batch(dataset)
+  batch = programs.batch_shapes(dataset)
   return reuse_classifier(
-    model, teacher, image, classifier_of, classifier_params
+    model, teacher, batch, classifier_of, classifier_params
   )
 
 
@@ -149,8 +150,8 @@ def load_variables(
         f'{note.get(key)!r}, not {value!r}'
       )
   model = make_model(settings, dataset, name, classifier_of=classifier_of)
-  image = programs.image_batch(dataset)
-  template = jax.eval_shape(model.init, jax.random.key(0), image)
+  batch = programs.batch_shapes(dataset)
+  template = jax.eval_shape(model.init, jax.random.key(0), batch)
   count = len(note['seeds'])
   return checkpoint.restore(
     directory,

@@ -76,15 +76,15 @@ def stages(
   Raises:
     SettingsError: if a tap does not exist, or does not fit its loss.
   """
-  image = programs.image_batch(dataset)
+  batch = programs.batch_shapes(dataset)
   shapes, outputs = {}, {}
   for network, model in (
     ('student', networks.distilled_model(settings, dataset)),
     ('teacher', networks.teaching_model(settings, dataset)),
   ):
-    variables = jax.eval_shape(model.init, jax.random.key(0), image)
+    variables = jax.eval_shape(model.init, jax.random.key(0), batch)
     shapes[network] = variables
-    outputs[network] = jax.eval_shape(model.apply, variables, image)[0]
+    outputs[network] = jax.eval_shape(model.apply, variables, batch)[0]
   choice = methods.Choice(
     settings=settings,
     **outputs,

@@ -31,12 +31,20 @@ def views_of(settings: Settings) -> data.Views:
   return _VIEWS[settings.augmentation]
 
 
-def image_batch(
+def batch_shapes(
   dataset: data.Dataset, examples: int = 2
-) -> jax.ShapeDtypeStruct:
-  """Shape of a batch of images, for `init` and `jax.eval_shape`."""
-  shape = (examples, *dataset.image_shape)
-  return jax.ShapeDtypeStruct(shape, jnp.float32)
+) -> dict[str, jax.ShapeDtypeStruct]:
+  """Shapes and dtypes of a batch, for `init` and `jax.eval_shape`."""
+  kinds: dict[str, tuple[tuple[int, ...], Any]] = {
+    'image': (dataset.image_shape, jnp.uint8),
+    'label': ((), jnp.int32),
+    'index': ((), jnp.int32),
+    'weight': ((), jnp.float32),
+  }
+  return {
+    name: jax.ShapeDtypeStruct((examples, *shape), dtype)
+    for name, (shape, dtype) in kinds.items()
+  }
 
 
 def optimizer_of(context: Context, run: Run) -> optax.GradientTransformation:
@@ -60,14 +68,14 @@ def initial_states(
   context: Context, run: Run, optimizer: optax.GradientTransformation
 ) -> training.TrainState:
   """The run's students before their first step, stacked."""
-  image = image_batch(context.dataset)
+  batch = batch_shapes(context.dataset)
   teacher_outputs = {}
   if run.teacher is not None:
     teacher_outputs, _ = jax.eval_shape(
-      run.teacher.apply, run.teacher_variables, image
+      run.teacher.apply, run.teacher_variables, batch
     )
   states = training.init_students(
-    run.seeds, run.model, run.loss, optimizer, image, teacher_outputs
+    run.seeds, run.model, run.loss, optimizer, batch, teacher_outputs
   )
   return states if run.start is None else states._replace(model=run.start)
 
@@ -95,11 +103,6 @@ def _slow_in_loops(states: training.TrainState) -> bool:
   """
   kernels = _kernels((states.model, states.loss))
   return jax.default_backend() == 'cpu' and len(kernels) > 1
-
-
-def normalise(dataset: data.Dataset, images: jax.Array) -> jax.Array:
-  """Images as networks want them, from stored pixels."""
-  return data.normalise(images, dataset.mean, dataset.std)
 
 
 def streams(
@@ -141,7 +144,7 @@ def epoch_program(
     train_step,
     None if run.cached else run.teacher_variables,
     run.source,
-    lambda keys, images: normalise(dataset, views.augment(keys, images)),
+    views.augment,
     key=run.key,
     batch_size=settings.batch_size,
     cached=run.cached,
@@ -155,8 +158,8 @@ def _ahead(
   """The teacher of a run, if it is to answer several batches in one pass."""
   if run.teacher is None or run.cached or settings.teacher_batches == 1:
     return None
-  image = image_batch(dataset, settings.batch_size)
-  read = reads.of_teacher([run.loss], run.model, run.teacher, image)
+  batch = batch_shapes(dataset, settings.batch_size)
+  read = reads.of_teacher([run.loss], run.model, run.teacher, batch)
   if not read:
     return None
   return training.Ahead(run.teacher, tuple(read), settings.teacher_batches)
@@ -178,7 +181,6 @@ def evaluation(
   return make(
     over_students(stacked)(eval_step),
     dataset.test,
-    lambda images: normalise(dataset, images),
     batch_size=_EVALUATION_BATCH,
   )
 

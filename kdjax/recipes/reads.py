@@ -49,7 +49,7 @@ def of_teacher(
   losses: Iterable[LossTransform],
   student: Model,
   teacher: Model,
-  image: jax.ShapeDtypeStruct,
+  batch: Mapping[str, jax.ShapeDtypeStruct],
 ) -> dict[str, jax.ShapeDtypeStruct]:
   """Shapes of the teacher's outputs that any of the losses reads.
 
@@ -57,19 +57,16 @@ def of_teacher(
     losses: Of the stages of a method, or of one.
     student: Gives the other outputs.
     teacher: The teacher.
-    image: Shape of a batch of images.
+    batch: Shapes and dtypes of a batch.
   """
 
   def outputs(model):
-    variables = jax.eval_shape(model.init, jax.random.key(0), image)
-    return jax.eval_shape(model.apply, variables, image)[0]
+    variables = jax.eval_shape(model.init, jax.random.key(0), batch)
+    return jax.eval_shape(model.apply, variables, batch)[0]
 
   both = outputs(student), outputs(teacher)
-  numbers = jax.ShapeDtypeStruct(image.shape[:1], jnp.int32)
-  weight = jax.ShapeDtypeStruct(image.shape[:1], jnp.float32)
-  batch = {'label': numbers, 'index': numbers, 'weight': weight, 'image': image}
   given = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), (*both, batch)
+    lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), (*both, dict(batch))
   )
   read: dict[str, jax.ShapeDtypeStruct] = {}
   for loss in losses:

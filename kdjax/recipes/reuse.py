@@ -1,5 +1,6 @@
 """Students that answer with their teacher's classifier (SimKD)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from kdjax.transforms import connectors
 def reuse_classifier(
   student: Model,
   teacher: Model,
-  image: jax.ShapeDtypeStruct,
+  batch: Mapping[str, jax.ShapeDtypeStruct],
   name: str,
   classifier_params: Any = None,
 ) -> Model:
@@ -25,7 +26,7 @@ def reuse_classifier(
   Args:
     student: The student.
     teacher: The teacher, of which only the shapes are read.
-    image: Shape of a batch of images.
+    batch: Shapes and dtypes of a batch.
     name: Of the teacher, for errors.
     classifier_params: The teacher's trained classifier; zeros where only shapes
       are wanted.
@@ -36,9 +37,9 @@ def reuse_classifier(
   """
   outputs, params = {}, {}
   for network, model in (('student', student), ('teacher', teacher)):
-    variables = jax.eval_shape(model.init, jax.random.key(0), image)
+    variables = jax.eval_shape(model.init, jax.random.key(0), batch)
     params[network] = variables.params
-    outputs[network] = jax.eval_shape(model.apply, variables, image)[0]
+    outputs[network] = jax.eval_shape(model.apply, variables, batch)[0]
   head = params['teacher'].get('head')
   last = stage_names(outputs['teacher'])[-1:]
   shape: tuple[int, ...] = ()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kdjax import deploy, reports
+from kdjax.recipes import programs
 from kdjax.recipes.distillation import Distilled
 from kdjax.recipes.networks import (
   Network,
@@ -69,6 +70,8 @@ def _cache(result: Distilled) -> dict[str, Any]:
 
 def _describe(result: Distilled, network: Network) -> dict[str, Any]:
   cost = deploy.measure(
-    network.model, network.variables, result.experiment.dataset.image_shape
+    network.model,
+    network.variables,
+    programs.batch_shapes(result.experiment.dataset),
   )
   return {'model': network.name, **cost._asdict()}

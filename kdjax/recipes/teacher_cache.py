@@ -1,6 +1,5 @@
 """The teacher's outputs, kept: which, where, and whether still true."""
 
-import functools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -67,7 +66,6 @@ def open_cache(
     networks.teaching_model(settings, dataset),
     variables,
     views,
-    functools.partial(programs.normalise, dataset),
     storages,
     chunk=settings.batch_size if streamed else min(_CHUNK, len(source)),
   )
@@ -109,7 +107,7 @@ def outputs_kept(
     (stage.loss for stage in stages),
     networks.distilled_model(settings, dataset),
     networks.teaching_model(settings, dataset),
-    programs.image_batch(dataset, settings.batch_size),
+    programs.batch_shapes(dataset, settings.batch_size),
   )
 
 

@@ -7,7 +7,6 @@ student: its passes of several steps are one larger pass.
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -71,7 +70,7 @@ def scan_ahead(
     batches = jax.vmap(batch_of)(jnp.minimum(numbers, steps - 1))
     batches = {
       **batches,
-      'teacher': _answers(ahead, teacher_variables, batches['image']),
+      'teacher': _answers(ahead, teacher_variables, batches),
     }
     return jax.lax.scan(one_step, states, (numbers, batches))
 
@@ -94,13 +93,12 @@ def _window(batches: int, steps: int) -> int:
 
 
 def _answers(
-  ahead: Ahead, variables: Any, images: chex.Array
+  ahead: Ahead, variables: Any, batches: Mapping
 ) -> dict[str, jax.Array]:
-  """Outputs `[batches, n, ...]` for images `[batches, n, h, w, c]`."""
-  leading = images.shape[:2]
-  outputs, _ = ahead.teacher.apply(
-    variables, images.reshape(-1, *images.shape[2:])
-  )
+  """Outputs `[batches, n, ...]` for batches whose arrays begin likewise."""
+  leading = jax.tree.leaves(batches)[0].shape[:2]
+  flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), dict(batches))
+  outputs, _ = ahead.teacher.apply(variables, flat)
   unknown = sorted(set(ahead.names) - set(outputs))
   if unknown:
     raise ValueError(

@@ -13,10 +13,8 @@ from kdjax.training import parallel
 if TYPE_CHECKING:
   from kdjax.cache import Storage
 
-# Images at these places of the flattened batches, uint8 `[n, h, w, c]`.
-Images = Callable[[np.ndarray], np.ndarray]
-# uint8 images -> float images.
-Normalise = Callable[[jax.Array], jax.Array]
+# The examples at these places of the flattened batches, by name `[n, ...]`.
+ExamplesAt = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 class CachedTeacher:
@@ -36,7 +34,6 @@ class CachedTeacher:
     teacher: Model,
     variables: Any,
     views: data.Views,
-    normalise: Normalise,
     storages: 'Mapping[str, Storage]',
     *,
     chunk: int,
@@ -48,7 +45,6 @@ class CachedTeacher:
       teacher: Runs in inference mode.
       variables: Its variables.
       views: The augmentation.
-      normalise: `uint8 images -> float images`, pure.
       storages: One for every output of the teacher that is wanted, by name.
       chunk: Views to compute at a time; rounded up to what the devices divide.
         Always as many, so that no output depends on what else was missing.
@@ -62,10 +58,8 @@ class CachedTeacher:
 
     def on_device(variables, shared, shard):
       del shared
-      numbers, images = shard
-      outputs, _ = teacher.apply(
-        variables, normalise(views.render(numbers, images))
-      )
+      numbers, examples = shard
+      outputs, _ = teacher.apply(variables, views.render(numbers, examples))
       return {
         name: jax.lax.all_gather(outputs[name], parallel.AXIS, tiled=True)
         for name in self._storages
@@ -75,27 +69,27 @@ class CachedTeacher:
     self._variables = parallel.replicate(variables, devices)
 
   def outputs(
-    self, indices: np.ndarray, views: np.ndarray, images: Images
+    self, indices: np.ndarray, views: np.ndarray, examples_at: ExamplesAt
   ) -> dict[str, Any]:
     """The teacher's outputs for these views of these examples.
 
     Args:
       indices: Positions in the source, `[...]`.
       views: Numbers of views, of the same shape.
-      images: Gives the images at places of the flattened `indices`.
+      examples_at: Gives the examples at places of the flattened `indices`.
 
     Returns:
       By name, arrays `[..., *shape of an output]`.
     """
     rows = np.int64(indices).ravel() * self.views.total + views.ravel()
     self.served += rows.size
-    self._compute_missing(rows, images)
+    self._compute_missing(rows, examples_at)
     return {
       name: _shaped(storage.read(rows), indices.shape)
       for name, storage in self._storages.items()
     }
 
-  def _compute_missing(self, rows: np.ndarray, images: Images) -> None:
+  def _compute_missing(self, rows: np.ndarray, examples_at: ExamplesAt) -> None:
     there = [storage.has(rows) for storage in self._storages.values()]
     new = np.flatnonzero(~np.logical_and.reduce(there))
     missing, first = np.unique(rows[new], return_index=True)
@@ -103,7 +97,7 @@ class CachedTeacher:
     for start in range(0, len(missing), self._chunk):
       # The last chunk is filled up with what it holds already.
       chunk = np.resize(places[start : start + self._chunk], self._chunk)
-      self._compute(rows[chunk], images(chunk))
+      self._compute(rows[chunk], examples_at(chunk))
     self.computed += len(missing)
 
   def flush(self) -> None:
@@ -128,22 +122,25 @@ class CachedTeacher:
       rows = storage.some(min(count, self._chunk))
       if len(rows):
         chunk = np.resize(rows, self._chunk)
-        images = source.fetch(chunk // self.views.total)['image']
-        answers = np.asarray(self._run(chunk, images)[name], np.float64)
+        examples = source.fetch(chunk // self.views.total)
+        answers = np.asarray(self._run(chunk, examples)[name], np.float64)
         now = answers[: len(rows)]
         kept = np.asarray(storage.read(rows), np.float64)
         scale = max(np.abs(now).max(), np.finfo(np.float32).tiny)
         worst = max(worst, float(np.abs(now - kept).max() / scale))
     return worst
 
-  def _compute(self, rows: np.ndarray, images: np.ndarray) -> None:
-    outputs = self._run(rows, images)
+  def _compute(self, rows: np.ndarray, examples: Mapping) -> None:
+    outputs = self._run(rows, examples)
     for name, storage in self._storages.items():
       storage.write(rows, outputs[name])
 
-  def _run(self, rows: np.ndarray, images: np.ndarray) -> dict[str, jax.Array]:
+  def _run(self, rows: np.ndarray, examples: Mapping) -> dict[str, jax.Array]:
     numbers = np.int32(rows % self.views.total)
-    shard = parallel.shard((numbers, images), self._devices)
+    # The same names wherever the examples come from: one trace.
+    batch = {**examples, 'index': np.int32(rows // self.views.total)}
+    batch.pop('weight', None)
+    shard = parallel.shard((numbers, batch), self._devices)
     return self._program(self._variables, (), shard)
 
 

@@ -13,8 +13,8 @@ from kdjax.training import parallel
 from kdjax.training.cached_teacher import CachedTeacher
 from kdjax.training.state import TrainState
 
-# (keys, images uint8) -> images float: augmentation and normalisation.
-Prepare = Callable[[jax.Array, jax.Array], jax.Array]
+# (keys, one per example; batch) -> batch: the augmentation.
+Prepare = Callable[[jax.Array, Mapping], Mapping]
 # (states, epoch) -> (states, metrics of shape [steps, ...]).
 Epoch = Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]]
 
@@ -30,9 +30,8 @@ def epoch_keys(
 def prepared(
   prepare: Prepare, step_key: jax.Array, places: jax.Array, batch: Mapping
 ) -> dict[str, Any]:
-  """The batch with its images augmented, each by its place's own key."""
-  keys = data.example_keys(step_key, places)
-  return {**batch, 'image': prepare(keys, batch['image'])}
+  """The batch with its examples augmented, each by its place's own key."""
+  return dict(prepare(data.example_keys(step_key, places), batch))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 4))
@@ -78,7 +77,7 @@ def cached_outputs(
   outputs = cached.outputs(
     indices,
     views,
-    lambda places: source.fetch(indices.ravel()[places])['image'],
+    lambda places: source.fetch(indices.ravel()[places]),
   )
   cached.flush()
   return parallel.replicate(outputs, devices)

@@ -68,7 +68,7 @@ def resident_epoch(
     train_step: From `make_train_step` with `axis_name=AXIS`.
     teacher_variables: The teacher's, or None.
     source: The training examples; all are copied to every device.
-    prepare: `(keys, uint8 images) -> float images`, pure.
+    prepare: `(keys, batch) -> batch`, pure, such as `Views.augment`.
     key: Draws orders and augmentations.
     batch_size: Of the global batch; the devices must divide it.
     devices: All local devices by default.

@@ -13,14 +13,11 @@ from kdjax.training import parallel
 
 # variables -> {'accuracy': ..., 'loss': ...}, NumPy, one entry per student.
 Evaluation = Callable[[ModelVariables], dict[str, np.ndarray]]
-# uint8 images -> float images.
-Normalise = Callable[[jax.Array], jax.Array]
 
 
 def resident_evaluation(
   eval_step: Callable,
   source: data.Source,
-  normalise: Normalise,
   *,
   batch_size: int,
   devices: Sequence[jax.Device] | None = None,
@@ -30,7 +27,6 @@ def resident_evaluation(
   Args:
     eval_step: From `make_eval_step` with `axis_name=AXIS`.
     source: The examples; each counts exactly once.
-    normalise: `uint8 images -> float images`, pure.
     batch_size: Of the global batch; rounded up to what the devices divide.
     devices: All local devices by default.
 
@@ -50,8 +46,8 @@ def resident_evaluation(
     def one_step(step):
       index = indices[step, places]
       batch = {name: values[index] for name, values in examples.items()}
-      batch['image'] = normalise(batch['image'])
-      return eval_step(variables, {**batch, 'weight': weight[step, places]})
+      batch |= {'index': index, 'weight': weight[step, places]}
+      return eval_step(variables, batch)
 
     sums = jax.lax.map(one_step, jnp.arange(indices.shape[0]))
     return jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
@@ -65,7 +61,6 @@ def resident_evaluation(
 def streaming_evaluation(
   eval_step: Callable,
   source: data.Source,
-  normalise: Normalise,
   *,
   batch_size: int,
   devices: Sequence[jax.Device] | None = None,
@@ -76,7 +71,6 @@ def streaming_evaluation(
 
   def step_on_device(variables, shared, batch):
     del shared
-    batch = {**batch, 'image': normalise(batch['image'])}
     return eval_step(variables, batch)
 
   program = parallel.spread(step_on_device, devices)

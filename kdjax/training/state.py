@@ -39,7 +39,7 @@ def init_state(
   model: Model,
   loss: LossTransform,
   optimizer: optax.GradientTransformation,
-  image: jax.ShapeDtypeStruct,
+  batch: Mapping[str, jax.ShapeDtypeStruct],
   teacher_outputs: Mapping[str, jax.ShapeDtypeStruct],
 ) -> TrainState:
   """A fresh student.
@@ -50,14 +50,13 @@ def init_state(
     model: The student.
     loss: What it will minimise.
     optimizer: Over `trainable(model, loss)`.
-    image: Shape and dtype of a batch of images.
+    batch: Shapes and dtypes of a batch.
     teacher_outputs: Shapes and dtypes of the teacher's outputs for it.
   """
   model_key, loss_key = jax.random.split(jax.random.key(seed))
-  variables = model.init(model_key, jnp.zeros(image.shape, image.dtype))
-  outputs, _ = jax.eval_shape(
-    lambda: model.apply(variables, jnp.zeros(image.shape, image.dtype))
-  )
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(batch))
+  variables = model.init(model_key, zeros)
+  outputs, _ = jax.eval_shape(lambda: model.apply(variables, zeros))
   loss_variables = loss.init(loss_key, outputs, teacher_outputs)
   return TrainState(
     step=jnp.zeros((), jnp.int32),

@@ -34,7 +34,7 @@ def make_train_step(
     student: The network that trains.
     loss: What it minimises.
     optimizer: Over `trainable(model, loss)`.
-    teacher: Runs once a batch in inference mode, on exactly the images that
+    teacher: Runs once a batch in inference mode, on exactly the batch that
       the student sees, without gradients. None for training from labels, or
       from outputs that come with the batch, in `batch['teacher']` by name.
     axis_name: The mapped axis the batch is split over, by `jax.pmap` or
@@ -49,7 +49,7 @@ def make_train_step(
 
   Returns:
     `train_step(state, teacher_variables, batch) -> (state, metrics)`. `batch`
-    needs `image` and what the loss and the measures read, labels or not.
+    needs what the networks, the loss and the measures read, labels or not.
     Metrics are scalars (one per student if stacked): `loss`, `gradient_norm`,
     the measures, and what the loss reports.
   """
@@ -66,7 +66,7 @@ def make_train_step(
     batch = dict(batch)
     outputs = batch.pop('teacher', {})
     if teacher is not None:
-      outputs, _ = teacher.apply(teacher_variables, batch['image'])
+      outputs, _ = teacher.apply(teacher_variables, batch)
       outputs = jax.lax.stop_gradient(outputs)
     return step_all(state, outputs, batch)
 
@@ -93,9 +93,7 @@ def _student_step(parts: _Parts, state, teacher_outputs, batch):
 
   def objective(params):
     variables = ModelVariables(params['model'], state.model.state)
-    outputs, model_state = student.apply(
-      variables, batch['image'], train=True, key=key
-    )
+    outputs, model_state = student.apply(variables, batch, train=True, key=key)
     value, loss_state, metrics = loss.apply(
       LossVariables(params['loss'], state.loss.state),
       outputs,
@@ -200,7 +198,7 @@ def make_eval_step(model: Model, *, axis_name: str | None = None) -> Callable:
   """
 
   def eval_step(variables: ModelVariables, batch: Mapping):
-    outputs, _ = model.apply(variables, batch['image'])
+    outputs, _ = model.apply(variables, batch)
     logits, label = at_least_float32(outputs['logits']), batch['label']
     real = batch['weight'] > 0
     losses = optax.losses.softmax_cross_entropy_with_integer_labels(

@@ -1,6 +1,7 @@
 """An epoch batch by batch, for data that does not fit on the devices."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -59,8 +60,9 @@ def streaming_epoch(
     for step, examples in enumerate(data.batches(source, *order)):
       batch: dict[str, Any] = dict(examples)
       if cached is not None:
-        images = batch['image'].__getitem__
-        batch['teacher'] = cached.outputs(batch['index'], views[step], images)
+        batch['teacher'] = cached.outputs(
+          batch['index'], views[step], functools.partial(_at, examples)
+        )
       step_key = parallel.replicate(
         jax.random.fold_in(augment_key, step), devices
       )
@@ -72,3 +74,7 @@ def streaming_epoch(
     return states, stacked(metrics)
 
   return run
+
+
+def _at(examples: Mapping, places: np.ndarray) -> dict[str, np.ndarray]:
+  return {name: values[places] for name, values in examples.items()}

@@ -132,7 +132,7 @@ def _randomised(model, inputs):
       value = generator.normal(size=leaf.shape) / np.sqrt(fan_in)
     return jnp.asarray(value, jnp.float32)
 
-  variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+  variables = jax.eval_shape(model.init, jax.random.key(0), {'image': inputs})
   return jax.tree_util.tree_map_with_path(draw, variables)
 
 
@@ -142,7 +142,7 @@ def _check(model, reference_of, shape, train):
   reference = _Reference(variables, train)
   expected = reference_of(reference, np.asarray(inputs, np.float64))
   apply = jax.jit(model.apply, static_argnames='train')
-  outputs, state = apply(variables, inputs, train=train)
+  outputs, state = apply(variables, {'image': inputs}, train=train)
   for name, value in expected.items():
     np.testing.assert_allclose(
       outputs[name], value, rtol=1e-4, atol=1e-4, err_msg=name
@@ -190,7 +190,9 @@ def test_kernels_keep_the_variance_of_gradients():
 
 def _split_over_two(model, variables, inputs):
   step = jax.pmap(
-    lambda variables, inputs: model.apply(variables, inputs, train=True),
+    lambda variables, inputs: model.apply(
+      variables, {'image': inputs}, train=True
+    ),
     axis_name='batch',
     in_axes=(None, 0),
     devices=jax.devices()[:2],
@@ -211,7 +213,7 @@ def test_axis_name_normalises_the_global_batch():
     jnp.float32,
   )
   variables = _randomised(together, inputs)
-  outputs, state = alone.apply(variables, inputs, train=True)
+  outputs, state = alone.apply(variables, {'image': inputs}, train=True)
   logits, states = _split_over_two(together, variables, inputs)
   np.testing.assert_allclose(logits, outputs['logits'], rtol=1e-4, atol=1e-5)
   expected = jax.tree.map(lambda one: np.stack([one, one]), state)
@@ -219,6 +221,6 @@ def test_axis_name_normalises_the_global_batch():
   apart, _ = _split_over_two(alone, variables, inputs)
   assert np.abs(apart - outputs['logits']).max() > 0.1
   # Inference reads no axis, so it runs where there is none.
-  outputs, _ = together.apply(variables, inputs)
-  expected, _ = alone.apply(variables, inputs)
+  outputs, _ = together.apply(variables, {'image': inputs})
+  expected, _ = alone.apply(variables, {'image': inputs})
   np.testing.assert_array_equal(outputs['logits'], expected['logits'])

@@ -18,11 +18,11 @@ def test_is_the_function():
   }
   inputs = generator.normal(size=(5, 4)).astype(np.float32)
   model = models.from_function(_affine, params)
-  variables = model.init(jax.random.key(0), inputs)
+  variables = model.init(jax.random.key(0), {'image': inputs})
   chex.assert_trees_all_equal(variables, models.ModelVariables(params, {}))
   expected = inputs @ np.asarray(params['kernel']) + np.asarray(params['bias'])
   outputs, state = model.apply(
-    variables, inputs, train=True, key=jax.random.key(1)
+    variables, {'image': inputs}, train=True, key=jax.random.key(1)
   )
   assert list(outputs) == ['logits']
   assert state == {}
@@ -33,5 +33,7 @@ def test_apply_reads_the_variables_it_is_given():
   params = {'kernel': jnp.ones((2, 2)), 'bias': jnp.zeros(2)}
   model = models.from_function(_affine, params)
   doubled = models.ModelVariables(jax.tree.map(lambda p: 2 * p, params), {})
-  outputs, _ = jax.jit(model.apply)(doubled, jnp.asarray([[1.0, 2.0]]))
+  outputs, _ = jax.jit(model.apply)(
+    doubled, {'image': jnp.asarray([[1.0, 2.0]])}
+  )
   np.testing.assert_array_equal(outputs['logits'], [[6.0, 6.0]])

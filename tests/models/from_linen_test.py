@@ -48,12 +48,14 @@ def _noisy():
     np.random.default_rng(0).normal(size=(8, 4)), jnp.float32
   )
   model = models.from_linen(_Noisy())
-  return model, model.init(jax.random.key(0), inputs), inputs
+  return model, model.init(jax.random.key(0), {'image': inputs}), inputs
 
 
 def test_names_of_taps():
   model = models.from_linen(_Oddities())
-  assert models.taps(model, (2, 3)) == dict.fromkeys(
+  assert models.taps(
+    model, {'image': jax.ShapeDtypeStruct((2, 3), jnp.float32)}
+  ) == dict.fromkeys(
     ['logits', 'extra', 'shared/0', 'shared/1', 'seen/0', 'seen/1', 'total'],
     (2, 3),
   )
@@ -62,7 +64,7 @@ def test_names_of_taps():
 def test_values_of_taps():
   model = models.from_linen(_Oddities())
   inputs = jnp.asarray([[1.0, -2.0, 3.0]])
-  variables = model.init(jax.random.key(0), inputs)
+  variables = model.init(jax.random.key(0), {'image': inputs})
   kernel = np.asarray(variables.params['shared']['kernel'])
   once = np.asarray(inputs) @ kernel
   twice = once @ kernel
@@ -75,7 +77,7 @@ def test_values_of_taps():
     'logits': twice,
     'extra': 2 * twice,
   }
-  outputs, state = model.apply(variables, inputs)
+  outputs, state = model.apply(variables, {'image': inputs})
   assert state == {}
   assert set(outputs) == set(expected)
   chex.assert_trees_all_close(outputs, expected, rtol=1e-5)
@@ -89,7 +91,9 @@ def test_init_is_that_of_the_module_and_jits():
     variables.state, {'batch_stats': own['batch_stats']}
   )
   chex.assert_trees_all_close(
-    jax.jit(model.init)(jax.random.key(0), inputs), variables, rtol=1e-6
+    jax.jit(model.init)(jax.random.key(0), {'image': inputs}),
+    variables,
+    rtol=1e-6,
   )
 
 
@@ -98,13 +102,13 @@ def test_train_returns_new_state_and_eval_the_old():
   hidden = np.asarray(inputs) @ np.asarray(
     variables.params['Dense_0']['kernel']
   )
-  outputs, state = model.apply(variables, inputs)
+  outputs, state = model.apply(variables, {'image': inputs})
   assert state is variables.state
   np.testing.assert_allclose(
     outputs['logits'], hidden / np.sqrt(1 + 1e-5), rtol=1e-4, atol=1e-6
   )
   outputs, state = model.apply(
-    variables, inputs, train=True, key=jax.random.key(1)
+    variables, {'image': inputs}, train=True, key=jax.random.key(1)
   )
   statistics = state['batch_stats']['BatchNorm_0']
   np.testing.assert_allclose(
@@ -124,7 +128,7 @@ def test_dropout_draws_from_the_key():
 
   @jax.jit
   def logits(key):
-    return model.apply(variables, inputs, train=True, key=key)[0]
+    return model.apply(variables, {'image': inputs}, train=True, key=key)[0]
 
   first = logits(jax.random.key(1))
   again = logits(jax.random.key(1))
@@ -134,18 +138,18 @@ def test_dropout_draws_from_the_key():
   np.testing.assert_array_equal(first['logits'], again['logits'])
   assert (dropped != (other['logits'] == 0.0)).any()
   with pytest.raises(errors.InvalidRngError):
-    model.apply(variables, inputs, train=True)
+    model.apply(variables, {'image': inputs}, train=True)
 
 
 def test_unread_taps_cost_nothing():
   module = models.ConvNet((4, 8), (1, 2), classes=3)
   model = models.from_linen(module)
   inputs = jnp.ones((4, 8, 8, 1))
-  variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+  variables = jax.eval_shape(model.init, jax.random.key(0), {'image': inputs})
 
   def tapped(params, state):
     variables = models.ModelVariables(params, state)
-    outputs, state = model.apply(variables, inputs, train=True)
+    outputs, state = model.apply(variables, {'image': inputs}, train=True)
     return jnp.square(outputs['logits']).sum(), state
 
   def plain(params, state):

@@ -43,7 +43,7 @@ def _hidden(net, inputs):
 def test_init_is_the_constructor():
   model = models.from_nnx(_Net)
   key = jax.random.key(3)
-  variables = model.init(key, _inputs())
+  variables = model.init(key, {'image': _inputs()})
   net = _Net(nnx.Rngs(key))
   np.testing.assert_array_equal(
     variables.params['layers']['1']['kernel'], net.layers[1].kernel[...]
@@ -52,13 +52,13 @@ def test_init_is_the_constructor():
   chex.assert_trees_all_equal(
     variables.state, {'norm': {'mean': np.zeros(32), 'var': np.ones(32)}}
   )
-  other = model.init(jax.random.key(4), _inputs())
+  other = model.init(jax.random.key(4), {'image': _inputs()})
   assert (
     other.params['layers']['0']['kernel']
     != variables.params['layers']['0']['kernel']
   ).all()
   chex.assert_trees_all_close(
-    jax.jit(model.init)(key, _inputs()), variables, rtol=1e-6
+    jax.jit(model.init)(key, {'image': _inputs()}), variables, rtol=1e-6
   )
 
 
@@ -66,12 +66,12 @@ def test_init_is_the_constructor():
 def test_eval_and_train_against_numpy(jit):
   model = models.from_nnx(_Net)
   inputs = _inputs()
-  variables = model.init(jax.random.key(0), inputs)
+  variables = model.init(jax.random.key(0), {'image': inputs})
   hidden = _hidden(_Net(nnx.Rngs(jax.random.key(0))), inputs)
   mean, var = hidden[1].mean(0), hidden[1].var(0)
   apply = jax.jit(model.apply, static_argnames='train') if jit else model.apply
 
-  outputs, state = apply(variables, inputs)
+  outputs, state = apply(variables, {'image': inputs})
   assert set(outputs) == {'logits', 'hidden/0', 'hidden/1', 'embedding'}
   close = {'rtol': 1e-4, 'atol': 1e-5}
   np.testing.assert_allclose(outputs['hidden/0'], hidden[0], **close)
@@ -81,7 +81,7 @@ def test_eval_and_train_against_numpy(jit):
   )
   chex.assert_trees_all_equal(state, variables.state)
 
-  outputs, state = apply(variables, inputs, train=True)
+  outputs, state = apply(variables, {'image': inputs}, train=True)
   expected = (hidden[1] - mean) / np.sqrt(var + 1e-5)
   np.testing.assert_allclose(outputs['logits'], expected, atol=1e-4)
   chex.assert_trees_all_close(
@@ -95,9 +95,11 @@ def test_eval_and_train_against_numpy(jit):
 def test_state_feeds_back():
   model = models.from_nnx(_Net)
   inputs = _inputs()
-  variables = model.init(jax.random.key(0), inputs)
-  _, state = model.apply(variables, inputs, train=True)
-  _, state = model.apply(variables._replace(state=state), inputs, train=True)
+  variables = model.init(jax.random.key(0), {'image': inputs})
+  _, state = model.apply(variables, {'image': inputs}, train=True)
+  _, state = model.apply(
+    variables._replace(state=state), {'image': inputs}, train=True
+  )
   mean = _hidden(_Net(nnx.Rngs(jax.random.key(0))), inputs)[1].mean(0)
   np.testing.assert_allclose(
     state['norm']['mean'], (0.1 + 0.9 * 0.1) * mean, rtol=1e-4, atol=1e-6
@@ -107,10 +109,10 @@ def test_state_feeds_back():
 def test_gradients_reach_the_taps():
   model = models.from_nnx(_Net)
   inputs = _inputs()
-  variables = model.init(jax.random.key(0), inputs)
+  variables = model.init(jax.random.key(0), {'image': inputs})
 
   def total(params):
-    return model.apply(variables._replace(params=params), inputs)[0][
+    return model.apply(variables._replace(params=params), {'image': inputs})[0][
       'hidden/0'
     ].sum()
 
@@ -127,10 +129,12 @@ def test_gradients_reach_the_taps():
 def test_dropout_draws_from_the_key(jit):
   model = models.from_nnx(lambda rngs: _Net(rngs, rate=0.5))
   inputs = _inputs()
-  variables = model.init(jax.random.key(0), inputs)
+  variables = model.init(jax.random.key(0), {'image': inputs})
 
   def train(key):
-    return model.apply(variables, inputs, train=True, key=key)[0]['logits']
+    return model.apply(variables, {'image': inputs}, train=True, key=key)[0][
+      'logits'
+    ]
 
   train = jax.jit(train) if jit else train
   first, again, other = (train(jax.random.key(i)) for i in (1, 1, 2))
@@ -139,7 +143,7 @@ def test_dropout_draws_from_the_key(jit):
   assert ((first == 0.0) != (other == 0.0)).any()
   with pytest.raises(ValueError, match=r'key must be given .* got None'):
     train(None)
-  outputs, _ = model.apply(variables, inputs)
+  outputs, _ = model.apply(variables, {'image': inputs})
   assert not (outputs['logits'] == 0.0).any()
 
 
@@ -155,7 +159,9 @@ class _TwoDropouts(nnx.Module):
 def test_streams_draw_apart():
   model = models.from_nnx(_TwoDropouts)
   inputs = jnp.ones((8, 16))
-  variables = model.init(jax.random.key(0), inputs)
+  variables = model.init(jax.random.key(0), {'image': inputs})
   assert variables == models.ModelVariables({}, {})
-  outputs, _ = model.apply(variables, inputs, train=True, key=jax.random.key(1))
+  outputs, _ = model.apply(
+    variables, {'image': inputs}, train=True, key=jax.random.key(1)
+  )
   assert (outputs['logits'] != outputs['second']).any()

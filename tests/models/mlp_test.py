@@ -10,7 +10,7 @@ def _setup(dtype=jnp.float32):
     np.random.default_rng(0).normal(size=(6, 4, 4, 2)), jnp.float32
   )
   model = models.from_linen(models.MLP((16, 8), 3, dtype=dtype))
-  return model, model.init(jax.random.key(0), inputs), inputs
+  return model, model.init(jax.random.key(0), {'image': inputs}), inputs
 
 
 def _reference(params, inputs):
@@ -33,7 +33,7 @@ def test_against_numpy():
   model, variables, inputs = _setup()
   expected = _reference(variables.params, inputs)
   for apply in (model.apply, jax.jit(model.apply)):
-    outputs, state = apply(variables, inputs)
+    outputs, state = apply(variables, {'image': inputs})
     assert state == {}
     assert set(outputs) == set(expected)
     for name, value in expected.items():
@@ -44,7 +44,9 @@ def test_gradient_through_a_tap():
   model, variables, inputs = _setup()
 
   def total(params):
-    outputs, _ = model.apply(variables._replace(params=params), inputs)
+    outputs, _ = model.apply(
+      variables._replace(params=params), {'image': inputs}
+    )
     return outputs['embedding'].sum()
 
   gradient = jax.grad(total)(variables.params)
@@ -59,7 +61,7 @@ def test_gradient_through_a_tap():
 def test_bfloat16_computes_only():
   model, variables, inputs = _setup(jnp.bfloat16)
   assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
-  outputs, _ = model.apply(variables, inputs)
+  outputs, _ = model.apply(variables, {'image': inputs})
   assert outputs['stage1'].dtype == jnp.bfloat16
   assert outputs['logits'].dtype == jnp.float32
   expected = _reference(variables.params, inputs)['logits']

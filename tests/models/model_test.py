@@ -13,7 +13,9 @@ def _two_stages(params, inputs):
 def test_taps_gives_shapes_without_computing():
   model = models.from_function(_two_stages, jnp.ones((3, 7)))
   # A terabyte of inputs can only be asked about, not computed with.
-  shapes = models.taps(model, (2**20, 512, 512, 3))
+  shapes = models.taps(
+    model, {'image': jax.ShapeDtypeStruct((2**20, 512, 512, 3), jnp.float32)}
+  )
   assert shapes == {
     'logits': (2**20, 7),
     'stage1': (2**20, 512, 512, 3),
@@ -33,8 +35,8 @@ def test_middle_stage_is_the_upper_half(count, middle):
 def test_middle_stage_takes_outputs():
   model = models.from_function(_two_stages, jnp.ones((3, 7)))
   inputs = jnp.ones((2, 4, 4, 3))
-  variables = model.init(jax.random.key(0), inputs)
-  outputs, _ = model.apply(variables, inputs)
+  variables = model.init(jax.random.key(0), {'image': inputs})
+  outputs, _ = model.apply(variables, {'image': inputs})
   assert models.middle_stage(outputs) == 'stage1'
 
 
@@ -46,16 +48,16 @@ def test_middle_stage_without_stages():
 def test_network_must_return_an_array_or_a_dict():
   model = models.from_function(lambda _, x: (x, x), {})
   inputs = jnp.ones((2, 3))
-  variables = model.init(jax.random.key(0), inputs)
+  variables = model.init(jax.random.key(0), {'image': inputs})
   with pytest.raises(ValueError, match='a dict of arrays, got tuple'):
-    model.apply(variables, inputs)
+    model.apply(variables, {'image': inputs})
 
 
 def test_network_may_answer_without_logits():
   model = models.from_function(lambda _, x: {'prediction': 2 * x}, {})
   inputs = jnp.ones((2, 3))
-  variables = model.init(jax.random.key(0), inputs)
-  outputs, _ = model.apply(variables, inputs)
+  variables = model.init(jax.random.key(0), {'image': inputs})
+  outputs, _ = model.apply(variables, {'image': inputs})
   assert list(outputs) == ['prediction']
 
 
@@ -66,7 +68,8 @@ def test_a_head_is_handed_out():
     network, lambda p: p['head'], lambda p: p['bias'], soft_cap=30.0
   )
   inputs = jnp.ones((2, 3))
-  outputs, _ = model.apply(model.init(jax.random.key(0), inputs), inputs)
+  batch = {'image': inputs}
+  outputs, _ = model.apply(model.init(jax.random.key(0), batch), batch)
   assert outputs['head'].shape == (3, 5)
   assert outputs['head_bias'].shape == (5,)
   assert outputs['head_soft_cap'] == 30

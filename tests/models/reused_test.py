@@ -52,9 +52,9 @@ def _by_hand(params, statistics=None):
 
 def test_training_by_hand():
   model = _model()
-  variables = model.init(jax.random.key(0), _IMAGES)
+  variables = model.init(jax.random.key(0), {'image': _IMAGES})
   outputs, state = jax.jit(model.apply, static_argnames='train')(
-    variables, _IMAGES, train=True
+    variables, {'image': _IMAGES}, train=True
   )
   projected, used = _by_hand(variables.params)
   np.testing.assert_allclose(
@@ -77,8 +77,8 @@ def test_training_by_hand():
 
 def test_inference_uses_the_running_statistics():
   model = _model()
-  variables = model.init(jax.random.key(0), _IMAGES)
-  outputs, state = model.apply(variables, _IMAGES)
+  variables = model.init(jax.random.key(0), {'image': _IMAGES})
+  outputs, state = model.apply(variables, {'image': _IMAGES})
   running = variables.state['projector']['batch_stats']
   projected, _ = _by_hand(variables.params, running)
   np.testing.assert_allclose(
@@ -89,11 +89,13 @@ def test_inference_uses_the_running_statistics():
 
 def test_gradients_reach_student_and_projector_not_the_classifier():
   model = _model()
-  variables = model.init(jax.random.key(0), _IMAGES)
+  variables = model.init(jax.random.key(0), {'image': _IMAGES})
 
   def loss(params):
     outputs, _ = model.apply(
-      models.ModelVariables(params, variables.state), _IMAGES, train=True
+      models.ModelVariables(params, variables.state),
+      {'image': _IMAGES},
+      train=True,
     )
     return jnp.mean(jnp.square(outputs['logits']))
 
@@ -109,8 +111,8 @@ def test_the_student_starts_as_it_does_alone():
   alone = models.from_linen(models.MLP((7,), 5))
   jax.tree.map(
     np.testing.assert_array_equal,
-    _model().init(jax.random.key(3), _IMAGES).params['student'],
-    alone.init(jax.random.key(3), _IMAGES).params,
+    _model().init(jax.random.key(3), {'image': _IMAGES}).params['student'],
+    alone.init(jax.random.key(3), {'image': _IMAGES}).params,
   )
 
 

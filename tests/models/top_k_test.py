@@ -13,9 +13,9 @@ _IMAGES = np.random.default_rng(0).normal(size=(6, 2, 2, 3)).astype(np.float32)
 
 def test_the_best_by_hand():
   model = models.with_top_k(_MODEL, 3, temperature=4.0)
-  variables = model.init(jax.random.key(0), _IMAGES)
-  outputs, state = jax.jit(model.apply)(variables, _IMAGES)
-  plain, plain_state = _MODEL.apply(variables, _IMAGES)
+  variables = model.init(jax.random.key(0), {'image': _IMAGES})
+  outputs, state = jax.jit(model.apply)(variables, {'image': _IMAGES})
+  plain, plain_state = _MODEL.apply(variables, {'image': _IMAGES})
   softened = np.float64(plain['logits']) / 4
   for i, row in enumerate(softened):
     log_probs = row - np.log(np.exp(row).sum())
@@ -41,6 +41,6 @@ def test_arguments(k, temperature, words):
 
 def test_more_than_there_are():
   model = models.with_top_k(_MODEL, 6)
-  variables = model.init(jax.random.key(0), _IMAGES)
+  variables = model.init(jax.random.key(0), {'image': _IMAGES})
   with pytest.raises(ValueError, match='at most the 5 classes, got 6'):
-    model.apply(variables, _IMAGES)
+    model.apply(variables, {'image': _IMAGES})

@@ -17,12 +17,14 @@ def _products(depth, tokens, width, classes):
 def test_patches_of_the_last_layer_cost_nothing_unread(gradient, passes):
   model = models.from_linen(models.ViT(2, 128, 4, 10, patch=2))
   images = jax.ShapeDtypeStruct((4, 16, 16, 1), jnp.float32)
-  variables = jax.eval_shape(model.init, jax.random.key(0), images)
+  variables = jax.eval_shape(model.init, jax.random.key(0), {'image': images})
   expected = 4 * passes * _products(2, 65, 128, 10)
 
   def operations(*names):
     def total(params, variables, images):
-      outputs, _ = model.apply(variables._replace(params=params), images)
+      outputs, _ = model.apply(
+        variables._replace(params=params), {'image': images}
+      )
       return sum(jnp.sum(outputs[name] ** 2) for name in names)
 
     function = jax.jit(jax.grad(total) if gradient else total)

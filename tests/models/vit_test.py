@@ -13,6 +13,10 @@ _SHAPE = (2, 4, 6, 3)
 _TINY = {'depth': 4, 'width': 8, 'heads': 2, 'classes': 5, 'patch': 2}
 
 
+def _batch(shape):
+  return {'image': jax.ShapeDtypeStruct(shape, jnp.float32)}
+
+
 @functools.cache
 def _tiny(**changes):
   """A small model, images, and variables none of which is zero or one."""
@@ -23,7 +27,7 @@ def _tiny(**changes):
     lambda leaf: jnp.asarray(
       0.5 * generator.normal(size=leaf.shape), leaf.dtype
     ),
-    jax.eval_shape(model.init, jax.random.key(0), images),
+    jax.eval_shape(model.init, jax.random.key(0), {'image': images}),
   )
   return model, variables, images
 
@@ -32,7 +36,7 @@ def _tiny(**changes):
 def test_agrees_with_loops(jit):
   model, variables, images = _tiny()
   apply = jax.jit(model.apply) if jit else model.apply
-  outputs, state = apply(variables, images)
+  outputs, state = apply(variables, {'image': images})
   expected = reference.forward(variables.params, images)
   assert len(expected) == 4 * 5 + 3 + 2
   assert state == {}
@@ -52,7 +56,9 @@ def test_gradient_is_slope_of_loops():
   @jax.jit
   @jax.grad
   def gradient(params):
-    outputs, _ = model.apply(variables._replace(params=params), images)
+    outputs, _ = model.apply(
+      variables._replace(params=params), {'image': images}
+    )
     return jnp.sum(outputs['logits'] * jnp.asarray(weights, jnp.float32))
 
   gradients = jax.device_get(gradient(params))
@@ -79,7 +85,7 @@ def test_gradient_is_slope_of_loops():
 
 def _count(model, shape):
   inputs = jax.ShapeDtypeStruct(shape, jnp.float32)
-  variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+  variables = jax.eval_shape(model.init, jax.random.key(0), {'image': inputs})
   assert variables.state == {}
   return sum(math.prod(p.shape) for p in jax.tree.leaves(variables.params))
 
@@ -115,7 +121,7 @@ def test_cifar_counts(name, count):
   ('name', 'depth', 'width'), [('vit_teacher', 6, 192), ('vit_student', 3, 64)]
 )
 def test_taps(name, depth, width, shape, side):
-  shapes = models.taps(models.create(name, classes=7), shape)
+  shapes = models.taps(models.create(name, classes=7), _batch(shape))
   tokens = side**2
   expected = {'logits': (7,), 'embedding': (width,)}
   for n in range(1, depth + 1):
@@ -150,12 +156,16 @@ def test_taps(name, depth, width, shape, side):
 )
 def test_automatic_patch(size, map_size):
   model = models.from_linen(models.ViT(1, 4, 1, 2))
-  assert models.taps(model, (1, *size, 3))['stage1'] == (1, *map_size, 4)
+  assert models.taps(model, _batch((1, *size, 3)))['stage1'] == (
+    1,
+    *map_size,
+    4,
+  )
 
 
 def test_fewer_layers_than_stages():
   model, variables, images = _tiny(depth=2)
-  outputs, _ = jax.jit(model.apply)(variables, images)
+  outputs, _ = jax.jit(model.apply)(variables, {'image': images})
   for stage, block in [(1, 1), (2, 2), (3, 2)]:
     tokens = outputs[f'stage{stage}'].reshape(2, 6, 8)
     np.testing.assert_array_equal(tokens, outputs[f'block{block}'])
@@ -165,9 +175,10 @@ def test_fewer_layers_than_stages():
 def test_bfloat16_computes_only(train):
   model = models.create('vit_student', classes=3, dtype=jnp.bfloat16)
   inputs = jnp.ones((4, 8, 8, 1))
-  variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+  variables = jax.eval_shape(model.init, jax.random.key(0), {'image': inputs})
   outputs, _ = jax.eval_shape(
-    lambda variables: model.apply(variables, inputs, train=train), variables
+    lambda variables: model.apply(variables, {'image': inputs}, train=train),
+    variables,
   )
   for leaf in jax.tree.leaves(variables):
     assert leaf.dtype == jnp.float32
@@ -179,7 +190,9 @@ def test_bfloat16_computes_only(train):
 
 def test_bfloat16_is_close_to_float32():
   _, variables, images = _tiny()
-  rough, _ = jax.jit(_tiny(dtype=jnp.bfloat16)[0].apply)(variables, images)
+  rough, _ = jax.jit(_tiny(dtype=jnp.bfloat16)[0].apply)(
+    variables, {'image': images}
+  )
   rough = rough['logits']
   exact = reference.forward(variables.params, images)['logits']
   assert 0.0 < np.abs(exact - rough).max() < 0.05 * np.abs(exact).max()
@@ -192,7 +205,9 @@ def test_huge_scores_are_finite():
   @jax.jit
   @functools.partial(jax.grad, has_aux=True)
   def gradient(params):
-    outputs, _ = model.apply(variables._replace(params=params), images)
+    outputs, _ = model.apply(
+      variables._replace(params=params), {'image': images}
+    )
     return outputs['logits'].sum(), outputs['block1/scores']
 
   gradients, scores = jax.device_get(gradient(params))
@@ -203,11 +218,13 @@ def test_huge_scores_are_finite():
 def test_dropout():
   model, variables, images = _tiny(depth=2, dropout=0.5)
   plain, _, _ = _tiny(depth=2)
-  outputs, _ = model.apply(variables, images)
-  undropped, _ = plain.apply(variables, images, train=True)
+  outputs, _ = model.apply(variables, {'image': images})
+  undropped, _ = plain.apply(variables, {'image': images}, train=True)
   np.testing.assert_array_equal(outputs['logits'], undropped['logits'])
   first, second = (
-    model.apply(variables, images, train=True, key=jax.random.key(seed))[0]
+    model.apply(
+      variables, {'image': images}, train=True, key=jax.random.key(seed)
+    )[0]
     for seed in (1, 2)
   )
   assert np.abs(first['logits'] - second['logits']).max() > 1e-3
@@ -240,4 +257,4 @@ def test_bad_attributes(change, message):
 def test_patch_must_divide_image():
   model = models.from_linen(models.ViT(**{**_TINY, 'patch': 4}))
   with pytest.raises(ValueError, match='divide the image, 4x6, got 4'):
-    models.taps(model, _SHAPE)
+    models.taps(model, _batch(_SHAPE))

@@ -8,9 +8,14 @@ import pytest
 from kdjax import models
 
 
+def _shapes(name, classes, shape):
+  batch = {'image': jax.ShapeDtypeStruct(shape, jnp.float32)}
+  return models.taps(models.create(name, classes=classes), batch)
+
+
 def _count(model, shape=(1, 32, 32, 3)):
   inputs = jax.ShapeDtypeStruct(shape, jnp.float32)
-  variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+  variables = jax.eval_shape(model.init, jax.random.key(0), {'image': inputs})
   return sum(math.prod(p.shape) for p in jax.tree.leaves(variables.params))
 
 
@@ -88,7 +93,7 @@ _STAGES = {
 
 @pytest.mark.parametrize('name', _STAGES)
 def test_stages_on_digits(name):
-  shapes = models.taps(models.create(name, classes=7), (5, 8, 8, 1))
+  shapes = _shapes(name, 7, (5, 8, 8, 1))
   assert shapes['logits'] == (5, 7)
   for tap, shape in _STAGES[name].items():
     assert shapes[tap] == (5, *shape)
@@ -97,7 +102,7 @@ def test_stages_on_digits(name):
 
 
 def test_deepest_taps():
-  shapes = models.taps(models.create('resnet110', classes=10), (2, 32, 32, 3))
+  shapes = _shapes('resnet110', 10, (2, 32, 32, 3))
   assert shapes['stage3/block18'] == (2, 8, 8, 64)
   assert 'stage3/block19' not in shapes
   assert models.middle_stage(shapes) == 'stage2'
@@ -108,9 +113,10 @@ def test_deepest_taps():
 def test_bfloat16_computes_only(name, train):
   model = models.create(name, classes=3, dtype=jnp.bfloat16)
   inputs = jnp.ones((4, 8, 8, 1))
-  variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+  variables = jax.eval_shape(model.init, jax.random.key(0), {'image': inputs})
   outputs, state = jax.eval_shape(
-    lambda variables: model.apply(variables, inputs, train=train), variables
+    lambda variables: model.apply(variables, {'image': inputs}, train=train),
+    variables,
   )
   for leaf in jax.tree.leaves((variables, state)):
     assert leaf.dtype == jnp.float32
@@ -130,11 +136,11 @@ def test_bfloat16_is_close_to_float32():
     lambda leaf: jnp.asarray(
       0.2 * generator.normal(size=leaf.shape), leaf.dtype
     ),
-    jax.eval_shape(exact.init, jax.random.key(0), inputs),
+    jax.eval_shape(exact.init, jax.random.key(0), {'image': inputs}),
   )
   logits = [
     jax.jit(model.apply, static_argnames='train')(
-      variables, inputs, train=True
+      variables, {'image': inputs}, train=True
     )[0]['logits']
     for model in (exact, rough)
   ]
@@ -143,7 +149,7 @@ def test_bfloat16_is_close_to_float32():
 
 @pytest.mark.parametrize('name', models.names())
 def test_every_name_makes_a_model(name):
-  shapes = models.taps(models.create(name, classes=4), (2, 8, 8, 1))
+  shapes = _shapes(name, 4, (2, 8, 8, 1))
   assert shapes['logits'] == (2, 4)
 
 

@@ -12,7 +12,7 @@ from kdjax.recipes import Settings, methods, reuse
 
 # Those of transformer blocks; all others are tried on convolutional networks.
 _TRANSFORMER = ('vitkd', 'minilm', 'minilmv2', 'attention_matrices')
-_IMAGE = jax.ShapeDtypeStruct((4, 8, 8, 1), jnp.float32)
+_SHAPES = {'image': jax.ShapeDtypeStruct((4, 8, 8, 1), jnp.float32)}
 
 
 @functools.cache
@@ -22,9 +22,9 @@ def _shapes(name, classifier_of=None, top_k=False):
     model = models.with_top_k(model, 5)
   if classifier_of:
     teacher = models.create(classifier_of, classes=10)
-    model = reuse.reuse_classifier(model, teacher, _IMAGE, classifier_of)
-  variables = jax.eval_shape(model.init, jax.random.key(0), _IMAGE)
-  return variables, jax.eval_shape(model.apply, variables, _IMAGE)[0]
+    model = reuse.reuse_classifier(model, teacher, _SHAPES, classifier_of)
+  variables = jax.eval_shape(model.init, jax.random.key(0), _SHAPES)
+  return variables, jax.eval_shape(model.apply, variables, _SHAPES)[0]
 
 
 @pytest.mark.parametrize('method', methods.NAMES)

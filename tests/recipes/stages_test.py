@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from kdjax import data, recipes, training, transforms
+from kdjax.recipes import programs
 
 
 def _assert_equal(one, other):
@@ -50,7 +51,7 @@ def _start(experiment):
     recipes.make_model(settings, dataset, 'mlp_student'),
     transforms.labels(),
     training.make_optimizer('sgd', 0.1),
-    jax.ShapeDtypeStruct((2, 8, 8, 1), np.float32),
+    programs.batch_shapes(dataset),
     {},
   ).model
 

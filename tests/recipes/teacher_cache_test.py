@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from kdjax import recipes, training
-from kdjax.recipes import cache_checks, programs
+from kdjax import models, recipes, training
+from kdjax.recipes import cache_checks
 
 _VIEWS = 120 * 9  # transfer examples, shifts by at most a pixel
 
@@ -145,9 +145,11 @@ def test_other_preprocessing_code_is_noticed(distill, tmp_path, monkeypatch):
     'teacher_cache_dir': str(tmp_path / 'cache'),
   }
   distill(**kept)
-  normalise = programs.normalise
+  normalised = models.normalised
   monkeypatch.setattr(
-    programs, 'normalise', lambda dataset, x: 1.01 * normalise(dataset, x)
+    models,
+    'normalised',
+    lambda model, mean, std: normalised(model, mean, [x / 1.01 for x in std]),
   )
   with pytest.raises(recipes.SettingsError, match='is stale: its outputs'):
     distill(**kept)

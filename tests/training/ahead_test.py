@@ -18,9 +18,9 @@ class _Counted(cases.Setup):
   def ahead(self, batches):
     self.passes = []
 
-    def noted(variables, images, **kwargs):
-      self.passes.append(images.shape[0])
-      return self.teacher.apply(variables, images, **kwargs)
+    def noted(variables, batch, **kwargs):
+      self.passes.append(batch['image'].shape[0])
+      return self.teacher.apply(variables, batch, **kwargs)
 
     teacher = self.teacher._replace(apply=noted)
     return training.Ahead(teacher, ('embedding', 'logits'), batches)
@@ -72,9 +72,9 @@ def test_results_are_those_of_a_live_teacher(
 def test_few_steps_are_computed_in_vain(batches, steps, window):
   shown, computed = [], []
 
-  def apply(variables, images, **kwargs):
-    shown.append(images.shape[0])
-    return {'logits': images}, {}
+  def apply(variables, batch, **kwargs):
+    shown.append(batch['image'].shape[0])
+    return {'logits': batch['image']}, {}
 
   def step(states, teacher_variables, batch):
     jax.debug.callback(lambda: computed.append(1))

@@ -17,16 +17,15 @@ _OPTIMIZER = training.make_optimizer('sgd', 0.05)
 
 
 def _model(axis_name):
-  return models.from_linen(
-    models.ConvNet((3, 4), (1, 1), 3, axis_name=axis_name)
-  )
+  network = models.ConvNet((3, 4), (1, 1), 3, axis_name=axis_name)
+  return models.normalised(models.from_linen(network), (127.0,), (74.0,))
 
 
 @pytest.fixture(scope='module')
 def start():
-  image = jax.ShapeDtypeStruct((8, 4, 4, 1), jnp.float32)
+  batch = {'image': jax.ShapeDtypeStruct((8, 4, 4, 1), jnp.uint8)}
   init = jax.jit(
-    lambda: training.init_state(0, _model(None), _LOSS, _OPTIMIZER, image, {})
+    lambda: training.init_state(0, _model(None), _LOSS, _OPTIMIZER, batch, {})
   )
   return jax.device_get(init())
 
@@ -40,7 +39,7 @@ def _trained(start, axis_name, count):
     ),
     None,
     data.from_arrays(_PIXELS, _LABELS),
-    lambda keys, images: data.normalise(images, (127.0,), (74.0,)),
+    data.identity_view().augment,
     key=jax.random.key(2),
     batch_size=8,
     devices=devices,

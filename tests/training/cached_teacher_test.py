@@ -15,7 +15,7 @@ _SOURCE = data.from_arrays(
   _RANDOM.integers(0, 200, (_EXAMPLES, 4, 4, 1)).astype(np.uint8),
   _RANDOM.integers(0, _CLASSES, _EXAMPLES),
 )
-_SHAPE = jax.ShapeDtypeStruct((_BATCH, 4, 4, 1), jnp.float32)
+_SHAPE = {'image': jax.ShapeDtypeStruct((_BATCH, 4, 4, 1), jnp.uint8)}
 _VIEWS = data.crop_flip_views(padding=1)
 _FORMS = {
   'resident': training.resident_epoch,
@@ -25,20 +25,12 @@ _FORMS = {
 _OUTPUTS = {'logits': (_CLASSES,), 'embedding': (12,)}
 
 
-def _images(places):
-  return _SOURCE.fetch(places)['image']
+def _perceptron(width):
+  network = models.from_linen(models.MLP((width,), _CLASSES))
+  return models.normalised(network, (100.0,), (60.0,))
 
 
-def _normalise(images):
-  return data.normalise(images, (100.0,), (60.0,))
-
-
-def _prepare(keys, images):
-  return _normalise(_VIEWS.augment(keys, images))
-
-
-_STUDENT = models.from_linen(models.MLP((8,), _CLASSES))
-_TEACHER = models.from_linen(models.MLP((12,), _CLASSES))
+_STUDENT, _TEACHER = _perceptron(8), _perceptron(12)
 _OPTIMIZER = training.make_optimizer('sgd', 0.05)
 _LOSS = transforms.weighted_sum(
   labels=(0.1, transforms.labels()),
@@ -49,7 +41,8 @@ _LOSS = transforms.weighted_sum(
 
 @pytest.fixture(scope='module')
 def variables():
-  return jax.jit(_TEACHER.init)(jax.random.key(1), jnp.zeros(_SHAPE.shape))
+  zeros = {'image': jnp.zeros((_BATCH, 4, 4, 1), jnp.uint8)}
+  return jax.jit(_TEACHER.init)(jax.random.key(1), zeros)
 
 
 @pytest.fixture(scope='module')
@@ -79,7 +72,6 @@ def _cached(variables, count, make=_on_device, **changes):
     'teacher': _TEACHER._replace(apply=apply),
     'variables': variables,
     'views': _VIEWS,
-    'normalise': _normalise,
     'storages': {name: make(name, shape) for name, shape in _OUTPUTS.items()},
     'chunk': 20,
     'devices': jax.local_devices()[:count],
@@ -103,7 +95,7 @@ def _train(states, variables, form, count, cached=None, epochs=range(3)):
     step,
     None if cached else variables,
     _SOURCE,
-    _prepare,
+    _VIEWS.augment,
     key=jax.random.key(9),
     batch_size=_BATCH,
     devices=devices,
@@ -183,10 +175,10 @@ def test_another_process_pays_nothing(variables, tmp_path, kind):
 
   cached, _ = _cached(variables, 2, make)
   indices, views = np.arange(_EXAMPLES), np.arange(_EXAMPLES) % _VIEWS.total
-  first = cached.outputs(indices, views, _images)
+  first = cached.outputs(indices, views, _SOURCE.fetch)
   cached.flush()
   other, traces = _cached(variables, 2, make)
-  again = other.outputs(indices, views, _images)
+  again = other.outputs(indices, views, _SOURCE.fetch)
   assert cached.computed == _EXAMPLES
   assert other.computed == 0
   assert not traces
@@ -198,17 +190,17 @@ def test_a_second_output_is_computed_where_it_is_missing(variables, tmp_path):
     return cache.MemoryMap(tmp_path, name, 792, shape, np.dtype(np.float32))
 
   indices, views = np.array([[3, 1], [1, 3]]), np.array([[0, 5], [5, 1]])
-  images = lambda places: _SOURCE.fetch(indices.ravel()[places])['image']  # noqa: E731
+  examples = lambda places: _SOURCE.fetch(indices.ravel()[places])  # noqa: E731
   logits = {'logits': make('logits', (_CLASSES,))}
   cached, _ = _cached(variables, 1, storages=logits)
-  cached.outputs(indices, views, images)
+  cached.outputs(indices, views, examples)
   cached.flush()
   assert cached.computed == 3
   both, _ = _cached(variables, 1, make)
-  found = both.outputs(indices, views, images)
+  found = both.outputs(indices, views, examples)
   assert both.computed == 3
-  shown = _VIEWS.render(jnp.asarray(views.ravel()), images(np.arange(4)))
-  expected, _ = _TEACHER.apply(variables, _normalise(shown))
+  shown = _VIEWS.render(jnp.asarray(views.ravel()), examples(np.arange(4)))
+  expected, _ = _TEACHER.apply(variables, shown)
   for name, shape in _OUTPUTS.items():
     assert found[name].shape == (2, 2, *shape)
     _assert_close(found[name].reshape(4, -1), expected[name])
@@ -223,12 +215,14 @@ def test_outputs_do_not_depend_on_what_was_missing(variables):
   for part in (slice(30, 33), slice(0, 1), slice(20, 44)):
     chosen = indices[part]
     parts.outputs(
-      chosen, views[part], lambda places, chosen=chosen: _images(chosen[places])
+      chosen,
+      views[part],
+      lambda places, chosen=chosen: _SOURCE.fetch(chosen[places]),
     )
   jax.tree.map(
     np.testing.assert_array_equal,
-    whole.outputs(indices, views, _images),
-    parts.outputs(indices, views, _images),
+    whole.outputs(indices, views, _SOURCE.fetch),
+    parts.outputs(indices, views, _SOURCE.fetch),
   )
 
 
@@ -236,7 +230,7 @@ def test_a_teacher_that_answers_otherwise_is_noticed(variables):
   cached, _ = _cached(variables, 2)
   assert cached.largest_error(_SOURCE) == 0.0  # nothing is kept yet
   indices, views = np.arange(_EXAMPLES), np.arange(_EXAMPLES) % _VIEWS.total
-  kept = cached.outputs(indices, views, _images)
+  kept = cached.outputs(indices, views, _SOURCE.fetch)
   assert cached.largest_error(_SOURCE) < 1e-6
   storages = {name: _on_device(name, shape) for name, shape in _OUTPUTS.items()}
   rows = indices * _VIEWS.total + views

@@ -90,13 +90,14 @@ def test_epochs_are_plain_steps_on_the_recorded_batches(
 def test_devices_draw_dropout_of_their_own():
   """The state averages over devices what each of them has drawn."""
 
-  def apply(variables, inputs, *, train=False, key=None):
+  def apply(variables, batch, *, train=False, key=None):
     del train
-    logits = inputs.reshape(inputs.shape[0], -1) @ variables.params['kernel']
+    images = batch['image']
+    logits = images.reshape(images.shape[0], -1) @ variables.params['kernel']
     return {'logits': logits}, {'drawn': jax.random.uniform(key)}
 
-  def init(key, inputs):
-    del key, inputs
+  def init(key, batch):
+    del key, batch
     params = {'kernel': jnp.zeros((16, cases.CLASSES))}
     return models.ModelVariables(params, {'drawn': jnp.zeros(())})
 

@@ -22,10 +22,6 @@ def _linear(params, inputs):
   return inputs.reshape(inputs.shape[0], -1) @ params['kernel']
 
 
-def _normalise(images):
-  return data.normalise(images, (127.0,), (74.0,))
-
-
 def _numpy(kernel):
   logits = ((_PIXELS.reshape(_EXAMPLES, 4) - 127.0) / 74.0) @ kernel
   logits -= logits.max(axis=1, keepdims=True)
@@ -38,13 +34,13 @@ def _numpy(kernel):
 
 def _evaluation(kind, over_students, batch_size, count):
   params = {'kernel': jnp.asarray(_KERNEL)}
-  step = training.make_eval_step(
-    models.from_function(_linear, params), axis_name=training.AXIS
+  model = models.normalised(
+    models.from_function(_linear, params), (127.0,), (74.0,)
   )
+  step = training.make_eval_step(model, axis_name=training.AXIS)
   return _KINDS[kind](
     over_students(step) if over_students else step,
     data.from_arrays(_PIXELS, _LABELS),
-    _normalise,
     batch_size=batch_size,
     devices=jax.local_devices()[:count],
   )

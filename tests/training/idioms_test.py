@@ -72,9 +72,9 @@ def _parts(name, terms=None):
   student = models.from_function(_network, _STUDENT)
   teacher = models.from_function(_network, _TEACHER)
   loss = transforms.weighted_sum(**terms)
-  image = jax.ShapeDtypeStruct((_BATCH, 6), jnp.float32)
-  outputs = jax.eval_shape(_network, _TEACHER, image)
-  state = training.init_state(1, student, loss, _OPTIMIZER, image, outputs)
+  shapes = {'image': jax.ShapeDtypeStruct((_BATCH, 6), jnp.float32)}
+  outputs = jax.eval_shape(_network, _TEACHER, shapes['image'])
+  state = training.init_state(1, student, loss, _OPTIMIZER, shapes, outputs)
   batch = {
     'image': _normal(4, _BATCH, 6),
     'label': np.arange(_BATCH, dtype=np.int32) % _CLASSES,
@@ -87,7 +87,7 @@ def _parts(name, terms=None):
     loss = transforms.weighted_sum(
       soft=(0.9, transforms.soft_targets()), **_LOSSES[name]
     )
-    state = training.init_state(1, student, loss, _OPTIMIZER, image, outputs)
+    state = training.init_state(1, student, loss, _OPTIMIZER, shapes, outputs)
 
   def step(axis_name):
     made = training.make_train_step(

@@ -103,12 +103,13 @@ def _divides_by_zero_at(bad_step):
 
 
 def test_a_loss_that_becomes_nan_ends_the_run():
-  model = models.from_linen(models.MLP((4,), 3))
+  network = models.from_linen(models.MLP((4,), 3))
+  model = models.normalised(network, (0.0,), (1.0,))
   loss = transforms.weighted_sum(
     labels=(1.0, transforms.labels()), fragile=(1.0, _divides_by_zero_at(3))
   )
   optimizer = training.make_optimizer('sgd', 0.1)
-  image = jax.ShapeDtypeStruct((4, 2, 2, 1), jnp.float32)
+  batch = {'image': jax.ShapeDtypeStruct((4, 2, 2, 1), jnp.uint8)}
   devices = jax.local_devices()[:1]
   run_epoch = training.resident_epoch(
     training.make_train_step(
@@ -120,12 +121,12 @@ def test_a_loss_that_becomes_nan_ends_the_run():
     ),
     None,
     data.from_arrays(np.ones((8, 2, 2, 1), np.uint8), np.arange(8) % 3),
-    lambda keys, images: images.astype(jnp.float32),
+    data.identity_view().augment,
     key=jax.random.key(0),
     batch_size=4,
     devices=devices,
   )
-  states = training.init_students((0, 1), model, loss, optimizer, image, {})
+  states = training.init_students((0, 1), model, loss, optimizer, batch, {})
   told = []
   with pytest.raises(training.DivergenceError) as caught:
     training.fit(

@@ -60,7 +60,7 @@ def unfinished(monkeypatch):
 
 def _slow_zero(images):
   """Takes far longer than the start of a program; zero per image."""
-  square = jnp.full((256, 256), 1e-3) + images.sum()
+  square = jnp.full((256, 256), 1e-3) + images.astype(jnp.float32).sum()
   square = jax.lax.fori_loop(0, 40, lambda _, x: jnp.tanh(x @ x), square)
   return 0 * square[: len(images), 0]
 
@@ -77,16 +77,12 @@ def _eval_step(variables, batch):
   return {'correct': slow, 'loss': slow, 'examples': slow + 1}
 
 
-def _normalise(images):
-  return data.normalise(images, (100.0,), (60.0,))
-
-
 def _epochs(kind, epochs, source, devices=_DEVICES):
   run = cases.EPOCHS[kind](
     _step,
     None,
     source,
-    lambda keys, images: _normalise(images),
+    data.identity_view().augment,
     key=jax.random.key(0),
     batch_size=_BATCH,
     devices=devices,
@@ -98,28 +94,27 @@ def _epochs(kind, epochs, source, devices=_DEVICES):
 
 def _evaluation():
   run = training.streaming_evaluation(
-    _eval_step, _SOURCE, _normalise, batch_size=_BATCH, devices=_DEVICES
+    _eval_step, _SOURCE, batch_size=_BATCH, devices=_DEVICES
   )
   run(training.replicate(jnp.zeros(()), _DEVICES))
 
 
 def _cached_teacher():
-  def apply(variables, images, *, train=False, key=None):
+  def apply(variables, batch, *, train=False, key=None):
     del variables, train, key
-    return {'logits': _slow_zero(images)[:, None]}, {}
+    return {'logits': _slow_zero(batch['image'])[:, None]}, {}
 
   teacher = training.CachedTeacher(
-    models.Model(lambda key, images: None, apply),
+    models.Model(lambda key, batch: None, apply),
     models.ModelVariables({}, {}),
     data.identity_view(),
-    _normalise,
     {'logits': cache.DeviceStorage(len(_SOURCE), (1,), np.dtype(np.float32))},
     chunk=_BATCH,
     devices=_DEVICES,
   )
   places = np.arange(len(_SOURCE))
   teacher.outputs(
-    places, np.zeros_like(places), lambda x: _SOURCE.fetch(places[x])['image']
+    places, np.zeros_like(places), lambda x: _SOURCE.fetch(places[x])
   )
 
 

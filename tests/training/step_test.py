@@ -82,9 +82,9 @@ def _distillation(student, teacher, rate=0.3):
     teacher=teacher,
     measures={'accuracy': training.accuracy},
   )
-  image = jax.ShapeDtypeStruct((5, 2, 2, 1), jnp.float32)
+  shapes = {'image': jax.ShapeDtypeStruct((5, 2, 2, 1), jnp.float32)}
   outputs = {'logits': jax.ShapeDtypeStruct((5, 3), jnp.float32)}
-  state = training.init_state(0, student, loss, optimizer, image, outputs)
+  state = training.init_state(0, student, loss, optimizer, shapes, outputs)
   return step, state
 
 
@@ -125,8 +125,8 @@ def test_labels_alone_need_no_teacher():
   params = _parameters(1)
   student = models.from_function(_linear, params)
   loss, optimizer = transforms.labels(), optax.sgd(0.3)
-  image = jax.ShapeDtypeStruct((5, 2, 2, 1), jnp.float32)
-  state = training.init_state(0, student, loss, optimizer, image, {})
+  shapes = {'image': jax.ShapeDtypeStruct((5, 2, 2, 1), jnp.float32)}
+  state = training.init_state(0, student, loss, optimizer, shapes, {})
   batch = _batch()
   step = training.make_train_step(student, loss, optimizer)
   new, metrics = step(state, None, batch)
@@ -163,9 +163,9 @@ def test_teacher_runs_once_on_the_students_images_in_inference_mode():
   calls = []
 
   def spied(name, model):
-    def apply(variables, inputs, *, train=False, key=None):
-      calls.append((name, train, key is not None, inputs))
-      return model.apply(variables, inputs, train=train, key=key)
+    def apply(variables, batch, *, train=False, key=None):
+      calls.append((name, train, key is not None, batch['image']))
+      return model.apply(variables, batch, train=train, key=key)
 
     return model._replace(apply=apply)
 
@@ -194,8 +194,8 @@ class _Dropped(nn.Module):
 def test_dropout_differs_by_step_and_by_seed():
   model = models.from_linen(_Dropped())
   loss, optimizer = transforms.labels(), optax.sgd(0.0)
-  image = jax.ShapeDtypeStruct((5, 2, 2, 1), jnp.float32)
-  first = training.init_state(0, model, loss, optimizer, image, {})
+  shapes = {'image': jax.ShapeDtypeStruct((5, 2, 2, 1), jnp.float32)}
+  first = training.init_state(0, model, loss, optimizer, shapes, {})
   step = jax.jit(training.make_train_step(model, loss, optimizer))
   batch = _batch()
   second, metrics = step(first, None, batch)

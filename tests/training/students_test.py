@@ -7,14 +7,14 @@ import pytest
 
 from kdjax import models, training, transforms
 
-_IMAGE = jax.ShapeDtypeStruct((6, 4, 4, 1), jnp.float32)
+_SHAPES = {'image': jax.ShapeDtypeStruct((6, 4, 4, 1), jnp.float32)}
 _SEEDS = (3, 0, 11)
 
 
 def _batch(seed):
   random = np.random.default_rng(seed)
   return {
-    'image': jnp.asarray(random.normal(size=_IMAGE.shape), jnp.float32),
+    'image': jnp.asarray(random.normal(size=(6, 4, 4, 1)), jnp.float32),
     'label': jnp.asarray(random.integers(0, 3, 6), jnp.int32),
     'weight': jnp.asarray([1.5, 1.5, 0, 1.5, 1.5, 0], jnp.float32),
     'index': jnp.arange(6),
@@ -33,10 +33,10 @@ def _loss():
 def setup():
   student = models.from_linen(models.MLP((8,), 3))
   teacher = models.from_linen(models.MLP((12,), 3))
-  variables = jax.jit(teacher.init)(jax.random.key(5), jnp.zeros(_IMAGE.shape))
-  outputs, _ = jax.eval_shape(teacher.apply, variables, _IMAGE)
+  variables = jax.jit(teacher.init)(jax.random.key(5), _batch(0))
+  outputs, _ = jax.eval_shape(teacher.apply, variables, _SHAPES)
   optimizer = training.make_optimizer('sgd', 0.05, weight_decay=1e-3)
-  arguments = (student, _loss(), optimizer, _IMAGE, outputs)
+  arguments = (student, _loss(), optimizer, _SHAPES, outputs)
   return student, teacher, variables, optimizer, arguments
 
 
@@ -127,7 +127,7 @@ def test_a_students_start_does_not_depend_on_company(setup, stacked, starts):
 def test_students_of_one_seed_start_alike_whatever_the_loss(setup, stacked):
   student, _, _, optimizer, _ = setup
   plain = training.init_students(
-    _SEEDS[:1], student, transforms.labels(), optimizer, _IMAGE, {}
+    _SEEDS[:1], student, transforms.labels(), optimizer, _SHAPES, {}
   )
   jax.tree.map(
     np.testing.assert_array_equal, _row(stacked, 0).model, _row(plain, 0).model

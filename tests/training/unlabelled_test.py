@@ -16,7 +16,7 @@ def _normal(seed, *shape):
 
 
 def _linear(params, image):
-  flat = image.reshape(image.shape[0], -1)
+  flat = image.reshape(image.shape[0], -1).astype(jnp.float32) / 255
   return jnp.matmul(flat, params, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -34,10 +34,10 @@ def test_the_teacher_alone_teaches(form):
   start, teacher = _normal(1, 4, _CLASSES), _normal(2, 4, _CLASSES)
   student = models.from_function(_linear, start)
   loss, optimizer = transforms.soft_targets(temperature=1.0), optax.sgd(0.5)
-  image = jax.ShapeDtypeStruct((_BATCH, 2, 2, 1), jnp.float32)
+  batch = {'image': jax.ShapeDtypeStruct((_BATCH, 2, 2, 1), jnp.uint8)}
   outputs = {'logits': jax.ShapeDtypeStruct((_BATCH, _CLASSES), jnp.float32)}
   states = training.replicate(
-    training.init_state(0, student, loss, optimizer, image, outputs)
+    training.init_state(0, student, loss, optimizer, batch, outputs)
   )
   step = training.make_train_step(
     student,
@@ -50,7 +50,7 @@ def test_the_teacher_alone_teaches(form):
     step,
     models.ModelVariables(teacher, {}),
     _source(),
-    lambda keys, images: images.astype(jnp.float32) / 255,
+    data.identity_view().augment,
     key=jax.random.key(0),
     batch_size=_BATCH,
   )

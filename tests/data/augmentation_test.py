@@ -33,6 +33,11 @@ def _moved(image, down, right):
   return moved
 
 
+def _of(views):
+  """An augmentation of images alone."""
+  return lambda keys, images: views.augment(keys, {'image': images})['image']
+
+
 def _views(reach, mirror):
   image = _image()
   views = {}
@@ -49,11 +54,11 @@ def _views(reach, mirror):
 @pytest.mark.parametrize(
   ('augment', 'views'),
   [
-    (data.identity, _views(0, mirror=False)),
-    (data.flip, _views(0, mirror=True)),
-    (data.shift, _views(1, mirror=False)),
-    (data.pad_crop, _views(4, mirror=False)),
-    (data.pad_crop_flip, _views(4, mirror=True)),
+    (_of(data.identity_view()), _views(0, mirror=False)),
+    (_of(data.flip_views()), _views(0, mirror=True)),
+    (_of(data.crop_views(padding=1)), _views(1, mirror=False)),
+    (_of(data.crop_views(padding=4)), _views(4, mirror=False)),
+    (_of(data.crop_flip_views(padding=4)), _views(4, mirror=True)),
   ],
 )
 def test_every_possible_view_occurs_equally_often(augment, views, compiled):
@@ -74,7 +79,12 @@ def test_the_number_of_views_is_as_published():
 
 
 @pytest.mark.parametrize(
-  'augment', [data.flip, data.shift, data.pad_crop, data.pad_crop_flip]
+  'augment',
+  [
+    _of(data.flip_views()),
+    _of(data.crop_views(padding=4)),
+    _of(data.crop_flip_views(padding=4)),
+  ],
 )
 class TestEvery:
   def _images(self):
@@ -107,24 +117,8 @@ class TestEvery:
       ValueError, match=r'keys must be one per example, \[8\]'
     ):
       augment(_keys(4), images)
-    with pytest.raises(ValueError, match='images must be'):
-      augment(_keys(8), images[0])
-
-
-def test_nothing_to_move_by_changes_nothing():
-  images = jnp.asarray(_image())[None]
-  np.testing.assert_array_equal(
-    data.pad_crop(_keys(1), images, padding=0), images
-  )
-  np.testing.assert_array_equal(data.shift(_keys(1), images, pixels=0), images)
-
-
-def test_negative_distances_are_refused():
-  images = jnp.asarray(_image())[None]
-  with pytest.raises(ValueError, match='padding must be 0 or more, got -1'):
-    data.pad_crop(_keys(1), images, padding=-1)
-  with pytest.raises(ValueError, match='pixels must be 0 or more, got -2'):
-    data.shift(_keys(1), images, pixels=-2)
+    with pytest.raises(ValueError, match='image must be'):
+      augment(_keys(8), images[:, 0])
 
 
 def test_keys_differ_by_example_and_by_epoch():
@@ -132,37 +126,3 @@ def test_keys_differ_by_example_and_by_epoch():
     [jax.random.key_data(_keys(50, seed)) for seed in range(3)]
   )
   assert len(np.unique(keys, axis=0)) == 150
-
-
-@pytest.mark.parametrize('compiled', [False, True])
-def test_normalise_is_arithmetic(compiled):
-  images = np.random.RandomState(3).randint(0, 256, (2, 4, 5, 3), np.uint8)
-  mean, std = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)
-
-  def normalise(images):
-    return data.normalise(images, mean, std)
-
-  normalise = jax.jit(normalise) if compiled else normalise
-  out = normalise(jnp.asarray(images))
-  expected = np.empty(images.shape)
-  for place in np.ndindex(images.shape):
-    channel = place[-1]
-    expected[place] = (int(images[place]) - mean[channel]) / std[channel]
-  assert out.dtype == jnp.float32
-  np.testing.assert_allclose(out, expected, atol=1e-6)
-
-
-def test_normalise_casts_last():
-  images = jnp.full((1, 1, 1, 1), 127, jnp.uint8)
-  out = data.normalise(images, (126.5,), (0.25,), jnp.bfloat16)
-  assert out.dtype == jnp.bfloat16
-  # In bfloat16 throughout, 126.5 - 127 is exact but 126.7 - 127 is not.
-  np.testing.assert_array_equal(out.astype(jnp.float32), [[[[2.0]]]])
-
-
-def test_normalise_wants_a_number_per_channel():
-  images = jnp.zeros((1, 2, 2, 3), jnp.uint8)
-  with pytest.raises(ValueError, match='mean must be 3 numbers'):
-    data.normalise(images, (0.5,), (1.0, 1.0, 1.0))
-  with pytest.raises(ValueError, match='std must be 3 numbers'):
-    data.normalise(images, (0.5, 0.5, 0.5), (1.0,))
