@@ -128,8 +128,7 @@ def _divergence_jvp(primals, tangents):
     # Centred again: where one class has nearly all of `p`, its `c` is as small
     # as the rounding error of the mean.
     mean = jnp.sum(p * c, axis=-1, keepdims=True)
-    by_p = p * (mean / jnp.sum(p, axis=-1, keepdims=True) - c)
-    slope += jnp.sum(by_p * tangents[0], axis=-1)
+    slope += jnp.sum(p * (mean - c) * tangents[0], axis=-1)
   return value, slope
 
 
