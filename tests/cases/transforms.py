@@ -70,6 +70,13 @@ TRANSFORMS: Mapping[str, transforms.LossTransform] = {
   'linear_generalised_jensen_shannon': (
     transforms.linear_generalised_jensen_shannon()
   ),
+  'linear_skew_kl': transforms.linear_skew_kl(),
+  'linear_skew_reverse_kl': transforms.linear_skew_reverse_kl(),
+  'linear_alpha_beta': transforms.linear_alpha_beta(),
+  'linear_adaptive_kl': transforms.linear_adaptive_kl(),
+  'linear_interpolated_targets': transforms.linear_interpolated_targets(
+    progress=0.5
+  ),
   'linear_top_k_soft_targets': transforms.linear_top_k_soft_targets(),
   'regression_targets': transforms.regression_targets(
     student='logits', teacher='logits'

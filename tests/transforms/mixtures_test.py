@@ -116,3 +116,37 @@ def test_sampled_factory_draws_by_index_and_step():
     if w
   ]
   assert mean == pytest.approx(np.mean(expected), rel=0.02)
+
+
+@pytest.mark.parametrize(
+  ('chunked', 'whole'),
+  [
+    (transforms.linear_skew_kl, transforms.skew_kl),
+    (transforms.linear_skew_reverse_kl, transforms.skew_reverse_kl),
+    (transforms.linear_alpha_beta, transforms.alpha_beta),
+    (transforms.linear_adaptive_kl, transforms.adaptive_kl),
+    (
+      lambda **more: transforms.linear_interpolated_targets(
+        progress=lambda step: 0.1 * step, **more
+      ),
+      lambda **more: transforms.interpolated_targets(
+        progress=lambda step: 0.1 * step, **more
+      ),
+    ),
+  ],
+)
+def test_chunked_factories_are_the_whole_ones(chunked, whole):
+  """With the identity for a head, whose hidden states are the logits."""
+  logits = _outputs()
+  heads = [
+    {'hidden': x['logits'], 'head': np.eye(5, dtype=np.float32)} for x in logits
+  ]
+  found, expected = (
+    term.apply(LossVariables(), *outputs, {'weight': _KEPT}, np.int32(4))[0]
+    for term, outputs in (
+      (chunked(temperature=2.0, chunk=2), heads),
+      (whole(temperature=2.0), logits),
+    )
+  )
+  assert expected > 0.01
+  np.testing.assert_allclose(found, expected, rtol=1e-5)

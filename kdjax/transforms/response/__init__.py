@@ -17,6 +17,13 @@ from kdjax.transforms.response.linear import (
   linear_soft_targets,
   linear_top_k_soft_targets,
 )
+from kdjax.transforms.response.linear_mixtures import (
+  linear_adaptive_kl,
+  linear_alpha_beta,
+  linear_interpolated_targets,
+  linear_skew_kl,
+  linear_skew_reverse_kl,
+)
 from kdjax.transforms.response.mixtures import (
   adaptive_interpolated_targets,
   adaptive_kl,
@@ -58,9 +65,14 @@ __all__ = [
   'interpolated_targets',
   'label_smoothing',
   'labels',
+  'linear_adaptive_kl',
+  'linear_alpha_beta',
   'linear_forward_kl',
   'linear_generalised_jensen_shannon',
+  'linear_interpolated_targets',
   'linear_reverse_kl',
+  'linear_skew_kl',
+  'linear_skew_reverse_kl',
   'linear_soft_targets',
   'linear_top_k_soft_targets',
   'multi_label_soft_targets',

@@ -46,7 +46,7 @@ def linear_soft_targets(
     ValueError: if a hyperparameter is out of range; from `init`, if there is no
       such output.
   """
-  return _of_heads(
+  return of_heads(
     losses.linear_soft_target_loss,
     (student, teacher),
     (mask, vocabulary, chunk),
@@ -65,7 +65,7 @@ def linear_forward_kl(
   chunk: int = 1024,
 ) -> base.LossTransform:
   """`kdjax.losses.linear_forward_kl_loss`; otherwise `linear_soft_targets`."""
-  return _of_heads(
+  return of_heads(
     losses.linear_forward_kl_loss,
     (student, teacher),
     (mask, vocabulary, chunk),
@@ -84,7 +84,7 @@ def linear_reverse_kl(
   chunk: int = 1024,
 ) -> base.LossTransform:
   """`kdjax.losses.linear_reverse_kl_loss`; otherwise `linear_soft_targets`."""
-  return _of_heads(
+  return of_heads(
     losses.linear_reverse_kl_loss,
     (student, teacher),
     (mask, vocabulary, chunk),
@@ -108,7 +108,7 @@ def linear_generalised_jensen_shannon(
   `beta` as for `generalised_jensen_shannon`, all else as for
   `linear_soft_targets`.
   """
-  return _of_heads(
+  return of_heads(
     losses.linear_generalised_jensen_shannon_loss,
     (student, teacher),
     (mask, vocabulary, chunk),
@@ -160,7 +160,7 @@ def linear_top_k_soft_targets(
   return _averaged(loss, init, student, mask)
 
 
-def _of_heads(
+def of_heads(
   loss: Callable[..., jax.Array],
   names: tuple[str, str],
   counted: tuple[str | None, int | None, int],
