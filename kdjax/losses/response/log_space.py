@@ -107,7 +107,8 @@ def divergence(
     p_logits: Shape `[..., classes]`, finite where kept.
     q_logits: Same shape.
     difference: `q_logits - p_logits`, same shape, with all the digits that the
-      caller has: the logits may be rounded quotients. Its tangent is not read.
+      caller has: the logits may be rounded quotients. The first derivative
+      does not read its tangent.
     keep: Booleans of that shape; the classes that there are.
 
   Returns:
