@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import one_program
-from kdjax import data, models, training, transforms
+from kdjax import data, models, tasks, training, transforms
 
 BATCH, CLASSES = 64, 10
 MEAN, STD = 128.0, 64.0  # of a pixel
@@ -96,7 +96,7 @@ def epoch(
     teacher=job.teacher if live else None,
     axis_name=training.AXIS,
     over_students=training.vmapped if perceptron else training.unrolled,
-    measures={'accuracy': training.accuracy},
+    measures={'accuracy': tasks.correct},
   )
   run = make(
     step,

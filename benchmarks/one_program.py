@@ -17,7 +17,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import side_by_side
-from kdjax import models, training, transforms
+from kdjax import models, tasks, training, transforms
 
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'Runs of each.', lower_bound=1)
 _BATCH = flags.DEFINE_integer('batch', 64, 'Examples.', lower_bound=1)
@@ -56,7 +56,7 @@ def programs(pair: str, batch_size: int, seeds: int) -> dict[str, Program]:
   one_state = jax.tree.map(lambda x: x[0], states)
 
   def train(loss, **kwargs):
-    measures = {'accuracy': training.accuracy}
+    measures = {'accuracy': tasks.correct}
     return training.make_train_step(
       student, loss, optimizer, measures=measures, **kwargs
     )

@@ -1,57 +1,38 @@
-"""What the binaries share: flags from settings, one-line errors, exit codes."""
+"""What the binaries share: flags, help, errors of one line, directories."""
 
 import contextlib
 import dataclasses
 import datetime
 import pathlib
 import sys
+import textwrap
 import types
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
 from absl import app, flags, logging
 
-from kdjax import cache, checkpoint, data, recipes, reports, training
+from kdjax import cache, checkpoint, data, options, reports, training
 
 FLAGS = flags.FLAGS
-
-# What a teacher's training depends on.
-TEACHER_FIELDS = (
-  'dataset',
-  'data_dir',
-  'teacher',
-  'teacher_epochs',
-  'augmentation',
-  'batch_size',
-  'optimizer',
-  'learning_rate',
-  'schedule',
-  'weight_decay',
-  'clip_norm',
-  'data_seed',
-  'precision',
-  'sync_batch_norm',
-  'stream',
-  'checkpoint_every',
-)
 
 _WORKDIR_HELP = (
   'Where checkpoints, metrics.jsonl, curves.png and summary.json go. Default: '
   'a new directory in runs/.'
 )
-
 _DEVICES_HELP = (
   'How many devices share the batch. Default: all that there are. A CPU is one '
-  'device unless more are asked for; with one for every core, networks but the '
-  'smallest train faster. Batch norm is per device unless --sync_batch_norm.'
+  'device unless more are asked for; with one for every core, all networks but '
+  'the smallest train faster. Batch norm is per device unless '
+  '--sync_batch_norm.'
 )
 
 # Asked for something that cannot be done.
 _BAD_REQUEST = 2
 _ERRORS = (
-  recipes.SettingsError,
+  options.OptionError,
   data.DataError,
   cache.CacheError,
   checkpoint.CheckpointError,
@@ -67,34 +48,86 @@ _DEFINE: dict[Any, Callable[..., Any]] = {
   float: flags.DEFINE_float,
   bool: flags.DEFINE_boolean,
 }
+# Title -> names of flags, in the order of --help.
+_GROUPS: dict[str, list[str]] = {}
+# Names of flags that belong to one binary.
+_OWN: list[str] = []
+
+Asked = Mapping[type, Any]
 
 
-def define_flags(only: Collection[str] | None = None) -> None:
-  """Defines --workdir, --resume, --devices and a flag per field of Settings.
-
-  Args:
-    only: The fields that get a flag; all by default.
-  """
+def define_run_flags() -> None:
+  """Defines --workdir, --resume and --devices."""
   flags.DEFINE_string('workdir', None, _WORKDIR_HELP)
   flags.DEFINE_boolean('resume', False, 'Continue the run in --workdir.')
+  _GROUPS['Run'] = ['workdir', 'resume']
+  define_devices_flag()
+
+
+def define_devices_flag() -> None:
+  """Defines --devices."""
   flags.DEFINE_integer('devices', None, _DEVICES_HELP, lower_bound=1)
-  hints = typing.get_type_hints(recipes.Settings)
-  for field in dataclasses.fields(recipes.Settings):
-    if only is not None and field.name not in only:
-      continue
-    kind = hints[field.name]
-    if isinstance(kind, types.UnionType):  # int | None and the like
-      kind = typing.get_args(kind)[0]
-    _DEFINE[kind](field.name, field.default, field.metadata['help'])
+  _GROUPS.setdefault('Run', []).append('devices')
 
 
-def settings_from_flags() -> recipes.Settings:
-  """The settings that the flags describe; checked."""
-  names = [field.name for field in dataclasses.fields(recipes.Settings)]
-  values: dict[str, Any] = {
-    name: FLAGS[name].value for name in names if name in FLAGS
-  }
-  return recipes.Settings(**values)
+def define_flags(*classes: type, without: Collection[str] = ()) -> None:
+  """Defines a flag for every field of classes of options.
+
+  Args:
+    *classes: Subclasses of `kdjax.options.Options`; each is a group of --help.
+    without: Names of flags that mean nothing to this binary.
+  """
+  for kind in classes:
+    hints = typing.get_type_hints(kind)
+    title = str(kind.__doc__).splitlines()[0].rstrip('.')
+    group = _GROUPS.setdefault(title, [])
+    for field in dataclasses.fields(kind):
+      name = kind.prefix + field.name  # type: ignore[attr-defined]
+      if name in without:
+        continue
+      hint = hints[field.name]
+      if isinstance(hint, types.UnionType):  # int | None and the like
+        hint = typing.get_args(hint)[0]
+      _DEFINE[hint](name, field.default, field.metadata['help'])
+      group.append(name)
+
+
+def define_own_flag(
+  title: str, name: str, default: Any, text: str, **bounds: Any
+) -> None:
+  """Defines a flag of one binary.
+
+  Args:
+    title: The group of --help.
+    name: The flag's name.
+    default: Its default, whose type is the flag's; None for text.
+    text: What it means.
+    **bounds: `lower_bound` of a number.
+  """
+  kind = str if default is None else type(default)
+  _DEFINE[kind](name, default, text, **bounds)
+  _GROUPS.setdefault(title, []).append(name)
+  _OWN.append(name)
+
+
+def asked(*classes: type) -> dict[type, Any]:
+  """Options from the flags, by class; checked.
+
+  Raises:
+    OptionError: if a value is out of range.
+  """
+  found = {}
+  for kind in classes:
+    prefix = kind.prefix  # type: ignore[attr-defined]
+    names = [field.name for field in dataclasses.fields(kind)]
+    found[kind] = kind(
+      **{
+        name: FLAGS[prefix + name].value
+        for name in names
+        if prefix + name in FLAGS
+      }
+    )
+  return found
 
 
 def split_cpu() -> int | None:
@@ -114,70 +147,102 @@ def use_devices() -> None:
   """Checks that there are as many devices as --devices says.
 
   Raises:
-    SettingsError: if there are not.
+    OptionError: if there are not.
   """
   count, there = split_cpu(), jax.local_devices()
   if count and count != len(there):
-    raise recipes.SettingsError(
+    raise options.OptionError(
       'devices', count, f'must be {len(there)}, all {there[0].platform} devices'
     )
 
 
-def claim_workdir(program: str, settings: recipes.Settings) -> pathlib.Path:
-  """The run's own directory, from --workdir and --resume."""
+def claim_workdir(program: str, given: Asked, *words: str) -> pathlib.Path:
+  """The run's own directory, from --workdir and --resume.
+
+  Args:
+    program: The binary's name.
+    given: From `asked`; kept in settings.json.
+    *words: Parts of the name of a new directory.
+  """
   if FLAGS.resume and not FLAGS.workdir:
     raise reports.WorkdirError('resume=True: needs --workdir')
-  workdir = FLAGS.workdir or _new_workdir(program, settings)
   return reports.claim(
-    workdir,
-    {'program': program, **_deciding(settings)},
+    FLAGS.workdir or _new_workdir(words or (program,)),
+    {
+      'program': program,
+      **{name: FLAGS[name].value for name in _OWN},
+      **_deciding(given),
+    },
     resume=FLAGS.resume,
-    # Of runs from before there was such a setting.
-    defaults=_deciding(recipes.Settings()),
+    # Of runs from before there was such an option.
+    defaults=_deciding({kind: kind() for kind in given}),
   )
 
 
-def _deciding(settings: recipes.Settings) -> dict[str, Any]:
-  """The settings that must be the same when a run goes on."""
+def _deciding(given: Asked) -> dict[str, Any]:
+  """The options that must be the same when a run goes on."""
   return {
-    name: value
-    for name, value in dataclasses.asdict(settings).items()
+    kind.prefix + name: value  # type: ignore[attr-defined]
+    for kind, values in given.items()
+    for name, value in dataclasses.asdict(values).items()
     if name not in _WHEREABOUTS
   }
 
 
-def _new_workdir(program: str, settings: recipes.Settings) -> pathlib.Path:
+def _new_workdir(words: Sequence[str]) -> pathlib.Path:
   now = datetime.datetime.now().strftime('%Y-%m-%d-%H%M%S')
-  what = settings.method if program == 'distill' else program
-  name = '-'.join([settings.dataset, *what.split(','), now]).replace('/', '-')
+  name = '-'.join([*words, now]).replace('/', '-').replace(',', '-')
   path, number = pathlib.Path('runs', name), 1
   while path.exists():
     path, number = pathlib.Path('runs', f'{name}-{number}'), number + 1
   return path
 
 
+def report_comparison(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
+  """Writes and prints what several distillations found."""
+  reports.write_summary(workdir, summary)
+  reports.plot_curves(workdir)
+  reports.print_comparison(summary)
+  print(f'Written to {workdir}')
+
+
 def run(main: Callable[[Sequence[str]], None]) -> None:
   """Runs a binary; a bad request ends in one line and exit code 2."""
   logging.set_verbosity(logging.ERROR)
-
-  def guarded(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-      _fail(f'unexpected argument {argv[1]!r}; flags begin with --')
-    try:
-      main(argv)
-    except _ERRORS as error:
-      _fail(str(error))
-    except training.Interrupted as stop:
-      _fail(str(stop), code=128 + stop.signal_number)
-
-  app.run(guarded, flags_parser=_parse)
+  try:
+    app.run(main, flags_parser=_parse)
+  except _ERRORS as error:
+    _fail(str(error))
+  except training.Interrupted as stop:
+    _fail(str(stop), code=128 + stop.signal_number)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
+  if {'--help', '-help', '-h'} & set(argv[1:]):
+    print(_help(sys.modules['__main__'].__doc__ or ''))
+    sys.exit(0)
   try:
-    return FLAGS(argv)
+    remaining = FLAGS(argv)
   except flags.Error as error:
     _fail(str(error))
+  if len(remaining) > 1:
+    _fail(f'unexpected argument {remaining[1]!r}; flags begin with --')
+  return remaining
+
+
+def _help(doc: str) -> str:
+  """What the binary does, an example, and its own flags in groups."""
+  lines = [doc.strip()]
+  for title, names in _GROUPS.items():
+    lines += ['', f'{title}:']
+    for name in names:
+      flag = FLAGS[name]
+      default = '' if flag.default is None else f' [{flag.default_as_str}]'
+      text = f'--{name}: {flag.help}{default}'
+      lines.append(
+        textwrap.fill(text, 80, initial_indent='  ', subsequent_indent='      ')
+      )
+  return '\n'.join(lines)
 
 
 def _fail(message: str, code: int = _BAD_REQUEST) -> typing.NoReturn:

@@ -9,18 +9,20 @@ Takes the flags of `distill` and trains, reads and writes nothing of a run.
 
 from collections.abc import Sequence
 
+import jax
 from rich import box, console, table
 
-from experiments import common
-from kdjax import recipes
-from kdjax.recipes import compiled
+from experiments import common, wiring
+from kdjax import recipes, training
+from kdjax.options import OptionError
 
-common.define_flags()
+common.define_devices_flag()
+common.define_flags(*wiring.DISTILLATION)
 
 _CAPTION = (
-  'Per device. Teacher: its forward pass. Student: the step of one, from '
-  'labels. Loss: of one student, with gradients. One program: the whole step '
-  'of all students, the teacher live and asked once a batch. XLA counts the '
+  'Per device. Teacher: its forward pass. Student: the step of one student, '
+  'from labels. Loss: of one student, with gradients. One program: the whole '
+  'step of all students; the teacher runs once for each batch. XLA counts the '
   'body of a loop once.'
 )
 
@@ -28,27 +30,46 @@ _CAPTION = (
 def main(argv: Sequence[str]) -> None:
   """Compiles what the flags describe and prints its costs."""
   del argv
-  settings = common.settings_from_flags()
-  costs = recipes.step_costs(settings, common.split_cpu())
+  given = common.asked(*wiring.DISTILLATION)
+  devices = _devices(common.split_cpu())
+  wired = wiring.wire(given, devices)
+  costs = recipes.costs(
+    wired.experiment, wired.student, wired.teacher_model, wired.method
+  )
   output = console.Console()
-  output.print(_title(costs.settings, costs.devices))
+  output.print(_title(wired, len(devices)))
   output.print(_table(costs))
   output.print(_CAPTION)
-  parts = f'teacher + {costs.settings.seeds} x (student + loss)'
+  parts = f'teacher + {costs.seeds} x (student + loss)'
   for stage in costs.programs:
     name = _row('one program', stage, costs)
     output.print(f'FLOPs of {name}: {costs.share(stage):.3f} of {parts}.')
 
 
-def _title(settings: recipes.Settings, devices: int) -> str:
+def _devices(count: int | None) -> list[jax.Device]:
+  local = jax.local_devices()
+  if count is None:
+    return local
+  if count > len(local):
+    raise OptionError(
+      'devices',
+      count,
+      f'must be within 1 and {len(local)}, the local {local[0].platform} '
+      'devices',
+    )
+  return local[:count]
+
+
+def _title(wired: wiring.Wiring, devices: int) -> str:
+  budget = wired.experiment.budget
   return (
-    f'{settings.dataset}, {settings.method}, {settings.teacher} to '
-    f'{settings.student}: a step of {settings.batch_size} examples on '
-    f'{devices} device(s), {settings.seeds} seed(s)'
+    f'{wired.task.name}, {wired.method.name}, {wired.teacher_model.name} to '
+    f'{wired.student.name}: a step of {budget.batch_size} examples on '
+    f'{devices} device(s), {budget.seeds} seed(s)'
   )
 
 
-def _table(costs: recipes.StepCosts) -> table.Table:
+def _table(costs: recipes.DistillationCosts) -> table.Table:
   rows = table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
   rows.add_column('', no_wrap=True)
   for name in ('GFLOPs', 'MB accessed', 'peak MB', 'parameters MB'):
@@ -62,12 +83,12 @@ def _table(costs: recipes.StepCosts) -> table.Table:
   return rows
 
 
-def _row(name: str, stage: str, costs: recipes.StepCosts) -> str:
+def _row(name: str, stage: str, costs: recipes.DistillationCosts) -> str:
   """The name, with the stage's where there are several."""
   return name if len(costs.programs) == 1 else f'{name}, {stage}'
 
 
-def _cells(program: compiled.ProgramCost) -> tuple[str, ...]:
+def _cells(program: training.ProgramCost) -> tuple[str, ...]:
   flops, *memory = program
   return tuple(
     f'{x:,.0f}' if x >= 999.5 else f'{x:.3g}'

@@ -8,22 +8,40 @@ python -m experiments.distill --flagfile=experiments/flagfiles/NAME.flags
 import time
 from collections.abc import Sequence
 
-from experiments import common
+from experiments import common, wiring
 from kdjax import recipes, reports, training
 
-common.define_flags()
+common.define_run_flags()
+common.define_flags(*wiring.DISTILLATION)
 
 
 def main(argv: Sequence[str]) -> None:
   """Runs and reports the experiment that the flags describe."""
   del argv
   start = time.perf_counter()
-  settings = common.settings_from_flags()
+  given = common.asked(*wiring.DISTILLATION)
   common.use_devices()
-  experiment = recipes.prepare(settings)
-  workdir = common.claim_workdir('distill', settings)
+  wired = wiring.wire(given)
+  experiment, student, method = wired.experiment, wired.student, wired.method
+  known = wired.teacher.variables if wired.teacher else None
+  recipes.check(experiment, student, wired.teacher_model, method, known)
+  workdir = common.claim_workdir(
+    'distill', given, experiment.task.name, method.name
+  )
   with training.StopSignal() as stop, reports.Recorder(workdir) as recorder:
-    result = recipes.distill(experiment, workdir, recorder, stop)
+    experiment = experiment._replace(
+      workdir=workdir, observer=recorder, stop=stop
+    )
+    teacher = wired.teacher or recipes.train_teacher(
+      experiment, wired.teacher_model, wired.task, epochs=wired.teacher_epochs
+    )
+    result = recipes.distil(
+      experiment,
+      student,
+      teacher,
+      method,
+      scratch=given[recipes.Options].scratch,
+    )
   summary = recipes.summarise(result, time.perf_counter() - start)
   reports.write_summary(workdir, summary)
   reports.plot_curves(workdir)

@@ -9,29 +9,39 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import common
-from kdjax import recipes
+from kdjax import recipes, tasks
 
-_CHECKPOINT = flags.DEFINE_string(
+common.define_own_flag(
+  'Networks',
   'checkpoint',
   None,
   'A directory of saved models: teacher, scratch or distilled of a workdir.',
-  required=True,
 )
-_DATASET = flags.DEFINE_string(
-  'dataset', None, 'Another data set than the one the models saw.'
+common.define_own_flag(
+  'Data',
+  'dataset',
+  None,
+  'Another data set than the one the models learned from.',
 )
-_DATA_DIR = flags.DEFINE_string(
-  'data_dir', None, 'Where TFDS keeps data sets. Default: TFDS_DATA_DIR.'
+common.define_flags(
+  tasks.Options, without=('dataset', 'transfer_examples', 'augmentation')
 )
+flags.mark_flag_as_required('checkpoint')
 
 
 def main(argv: Sequence[str]) -> None:
   """Prints a line of JSON per model."""
   del argv
-  results = recipes.evaluate(
-    _CHECKPOINT.value, dataset=_DATASET.value, data_dir=_DATA_DIR.value
+  flag = common.FLAGS
+  directory, note = recipes.read_note(flag.checkpoint)
+  _, task = tasks.load(
+    tasks.Options(
+      dataset=flag.dataset or note['dataset'],
+      data_dir=flag.data_dir,
+      measures=flag.measures,
+    )
   )
-  for result in results:
+  for result in recipes.evaluate(directory, task):
     print(json.dumps(result))
 
 

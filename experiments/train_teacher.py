@@ -1,47 +1,67 @@
 """Trains a teacher from labels, for `distill --teacher_checkpoint=WORKDIR`.
 
 python -m experiments.train_teacher --dataset=cifar10 --teacher=resnet56 \
-      --teacher_epochs=240 --schedule=step --workdir=/tmp/resnet56
+      --teacher_epochs=240 --schedule=step --workdir=runs/resnet56
 """
 
+import pathlib
 import time
 from collections.abc import Sequence
 
-from experiments import common
-from kdjax import deploy, recipes, reports, training
-from kdjax.recipes import programs
+from experiments import common, wiring
+from kdjax import models, recipes, reports, tasks, training
+from kdjax.training import Budget, Experiment
 
-# A student's settings mean nothing here.
-common.define_flags(only=common.TEACHER_FIELDS)
+_OPTIONS = (tasks.Options, models.Options, recipes.Options, Budget)
+
+common.define_run_flags()
+common.define_flags(
+  *_OPTIONS,
+  # What a student alone has.
+  without=(
+    'transfer_examples',
+    'student',
+    'teacher_checkpoint',
+    'scratch',
+    'epochs',
+    'seeds',
+    'seed',
+  ),
+)
 
 
 def main(argv: Sequence[str]) -> None:
   """Trains and reports the teacher that the flags describe."""
   del argv
   start = time.perf_counter()
-  settings = common.settings_from_flags()
+  given = common.asked(*_OPTIONS)
   common.use_devices()
-  experiment = recipes.prepare_teacher(settings)
-  workdir = common.claim_workdir('train_teacher', settings)
-  with training.StopSignal() as stop, reports.Recorder(workdir) as recorder:
-    teacher = recipes.train_teacher(experiment, workdir, recorder, stop)
-  cost = deploy.measure(
-    teacher.model,
-    teacher.variables,
-    programs.batch_shapes(experiment.dataset),
+  dataset, task = tasks.load(given[tasks.Options])
+  model = wiring.make_teacher(given, dataset)
+  experiment = Experiment(task, given[Budget], pathlib.Path())
+  recipes.check_devices(experiment)
+  workdir = common.claim_workdir(
+    'train_teacher', given, task.name, 'train_teacher'
   )
+  with training.StopSignal() as stop, reports.Recorder(workdir) as recorder:
+    teacher = recipes.train_teacher(
+      experiment._replace(workdir=workdir, observer=recorder, stop=stop),
+      model,
+      epochs=given[recipes.Options].teacher_epochs,
+    )
   summary = {
-    'dataset': experiment.dataset.name,
+    'dataset': task.name,
     'seconds': time.perf_counter() - start,
-    'teacher': {
-      'model': teacher.name,
-      **cost._asdict(),
-      'accuracy': teacher.accuracy,
-    },
+    'teacher': {**recipes.describe(task, teacher), **teacher.measures},
   }
   reports.write_summary(workdir, summary)
   reports.plot_curves(workdir)
-  print(f'{teacher.name}: test accuracy {100 * teacher.accuracy:.2f} %')
+  for name, value in teacher.measures.items():
+    measure = recipes.describe_measure(task, name)
+    print(
+      f'{teacher.name}: test {name} {reports.shown(value, measure)} '
+      f'{measure["unit"]}'.rstrip()
+    )
   print(f'Written to {workdir}')
 
 

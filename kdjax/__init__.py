@@ -16,19 +16,24 @@ _SUBPACKAGES = (
   'data',
   'deploy',
   'losses',
+  'methods',
   'models',
+  'options',
   'recipes',
   'reports',
+  'tasks',
   'training',
   'transforms',
 )
 
-__all__ = ['__version__', *_SUBPACKAGES]
+__all__ = ['__version__', 'citation', *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> Any:
   if name in _SUBPACKAGES:
     return importlib.import_module(f'kdjax.{name}')
+  if name == 'citation':
+    return importlib.import_module('kdjax.citations').citation
   raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 

@@ -9,8 +9,7 @@ import jax
 import pytest
 
 from benchmarks import loss_cases, loss_costs
-from kdjax import losses, transforms
-from kdjax.recipes import methods
+from kdjax import losses, methods, transforms
 
 _TEXT = (pathlib.Path(__file__).parents[1] / 'docs' / 'losses.md').read_text(
   encoding='utf-8'

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kdjax import data, models, training, transforms
+from kdjax import data, models, tasks, training, transforms
 
 EXAMPLES, BATCH, CLASSES = 44, 16, 3  # the third batch is 12 and padding
 _RANDOM = np.random.default_rng(0)
@@ -97,7 +97,7 @@ class Setup:
       teacher=self.teacher if live else None,
       axis_name=axis_name,
       over_students=training.vmapped,
-      measures={'accuracy': training.accuracy},
+      measures={'accuracy': tasks.correct},
     )
 
 

@@ -18,6 +18,7 @@ class Views(NamedTuple):
   among devices.
 
   Attributes:
+    name: What tells it from others, for notes of what it has shown.
     total: How many views an example has; all are equally likely.
     draw: Keys, one per example `[batch]`, to views, int32 `[batch]` within
       `0..total - 1`.
@@ -25,6 +26,7 @@ class Views(NamedTuple):
       shapes and dtypes.
   """
 
+  name: str
   total: int
   draw: Callable[[jax.Array], jax.Array]
   render: Callable[[jax.Array, Mapping[str, jax.Array]], dict[str, jax.Array]]
@@ -49,6 +51,7 @@ class Views(NamedTuple):
 def identity_view() -> Views:
   """The example as it is."""
   return Views(
+    'none',
     1,
     lambda keys: jnp.zeros(keys.shape, jnp.int32),
     lambda _, batch: dict(batch),
@@ -66,7 +69,7 @@ def flip_views() -> Views:
     mirrored = (views == 1)[:, None, None, None]
     return {**batch, 'image': jnp.where(mirrored, image[:, :, ::-1], image)}
 
-  return Views(2, draw, render)
+  return Views('flip', 2, draw, render)
 
 
 def crop_views(padding: int) -> Views:
@@ -104,7 +107,7 @@ def crop_views(padding: int) -> Views:
 
     return {**batch, 'image': jax.vmap(window)(views, padded)}
 
-  return Views(side**2, draw, render)
+  return Views(f'crop{padding}', side**2, draw, render)
 
 
 def crop_flip_views(padding: int) -> Views:
@@ -126,7 +129,8 @@ def crop_flip_views(padding: int) -> Views:
     windows = crop.render(views % crop.total, batch)
     return flip.render(views // crop.total, windows)
 
-  return Views(crop.total * flip.total, draw, render)
+  name = f'{crop.name}_{flip.name}'
+  return Views(name, crop.total * flip.total, draw, render)
 
 
 def _image(batch: Mapping[str, jax.Array]) -> jax.Array:

@@ -280,3 +280,7 @@ __all__ = [
   'vitkd_mimicking_loss',
   'weighted_soft_label_loss',
 ]
+
+
+def __dir__() -> list[str]:
+  return sorted(__all__)

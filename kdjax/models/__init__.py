@@ -5,10 +5,13 @@
 `reuse_classifier` makes one of a student and its teacher's classifier, and
 `with_top_k` one that also answers with its best classes only, `with_head` one
 that hands out its head. `normalised` is a model that normalises its own images.
+A `Network` is a model with trained variables, and `ensemble` makes one of
+several.
 """
 
 from kdjax.models.adapters import from_function, from_linen, from_nnx
 from kdjax.models.convnet import ConvNet
+from kdjax.models.ensemble import ensemble, ensemble_model
 from kdjax.models.head import with_head
 from kdjax.models.mlp import MLP
 from kdjax.models.model import (
@@ -18,7 +21,9 @@ from kdjax.models.model import (
   middle_stage,
   taps,
 )
+from kdjax.models.network import Network
 from kdjax.models.normalised import normalised
+from kdjax.models.options import Options
 from kdjax.models.resnet import ResNet
 from kdjax.models.reused import reuse_classifier
 from kdjax.models.top_k import with_top_k
@@ -31,9 +36,13 @@ __all__ = [
   'ConvNet',
   'Model',
   'ModelVariables',
+  'Network',
+  'Options',
   'ResNet',
   'ViT',
   'create',
+  'ensemble',
+  'ensemble_model',
   'from_function',
   'from_linen',
   'from_nnx',
@@ -45,3 +54,7 @@ __all__ = [
   'with_head',
   'with_top_k',
 ]
+
+
+def __dir__() -> list[str]:
+  return sorted(__all__)

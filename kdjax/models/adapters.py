@@ -81,7 +81,7 @@ def from_linen(module: nn.Module, inputs: Inputs = _IMAGE) -> Model:
     taps = _name_taps(captured.items())
     return merge_outputs(taps, result), state if train else variables.state
 
-  return Model(init, apply)
+  return Model(init, apply, {'model': type(module).__name__})
 
 
 def from_nnx(
@@ -131,7 +131,7 @@ def from_nnx(
     state = _to_names(state) if train else variables.state
     return merge_outputs(taps, result), state
 
-  return Model(init, apply)
+  return Model(init, apply, {'model': type(abstract).__name__})
 
 
 def from_function(
@@ -167,7 +167,11 @@ def from_function(
     result = function(variables.params, inputs(batch))
     return merge_outputs({}, result), variables.state
 
-  return Model(init, apply)
+  return Model(init, apply, {'model': _name_of(function)})
+
+
+def _name_of(function: Callable) -> str:
+  return getattr(function, '__name__', type(function).__name__)
 
 
 def _name_taps(captured: Iterable[tuple[tuple, Any]]) -> Outputs:

@@ -45,4 +45,4 @@ def with_head(
       more['head_soft_cap'] = jnp.float32(soft_cap)
     return {**outputs, **more}, state
 
-  return Model(model.init, apply)
+  return Model(model.init, apply, model.note)

@@ -47,10 +47,18 @@ class Model(NamedTuple):
       entries are taps; a network without classes names its answer otherwise.
       `train=True` uses the batch's own statistics and dropout (drawn from
       `key`) and returns the new state; `train=False` returns `state` as it is.
+    note: What the network is, as JSON: `model` names the architecture. It is
+      saved beside trained variables, so that they can be loaded and trusted.
   """
 
   init: Callable[[chex.PRNGKey, Batch], ModelVariables]
   apply: Callable[..., tuple[Outputs, chex.ArrayTree]]
+  note: Mapping[str, Any] = {}
+
+  @property
+  def name(self) -> str:
+    """The architecture's name."""
+    return self.note.get('model', 'network')
 
 
 def taps(model: Model, batch: Any) -> dict[str, tuple[int, ...]]:

@@ -23,7 +23,8 @@ def normalised(
     std: Positive, likewise.
 
   Returns:
-    A model whose images are stored pixels, uint8 or float.
+    A model whose images are stored pixels, uint8 or float; its note holds
+    `mean` and `std`.
 
   Raises:
     ValueError: if there are not as many means as deviations, or a deviation is
@@ -54,4 +55,5 @@ def normalised(
   ) -> tuple[Outputs, chex.ArrayTree]:
     return model.apply(variables, seen(batch), **options)
 
-  return Model(init, apply)
+  note = {**model.note, 'mean': list(mean), 'std': list(std)}
+  return Model(init, apply, note)

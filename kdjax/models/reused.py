@@ -85,4 +85,4 @@ def reuse_classifier(
       'projector': {**state['projector'], **updates},
     }
 
-  return Model(init, apply)
+  return Model(init, apply, student.note)

@@ -19,7 +19,8 @@ def with_top_k(model: Model, k: int, *, temperature: float = 1.0) -> Model:
     temperature: At which the log probabilities are taken. Above 0.
 
   Returns:
-    The model; everything else is unchanged.
+    The model, with `k` and `temperature` in its note as `top_k`; everything
+    else is unchanged.
 
   Raises:
     ValueError: if `k` or `temperature` is not positive; when called, if there
@@ -44,4 +45,5 @@ def with_top_k(model: Model, k: int, *, temperature: float = 1.0) -> Model:
     top_k = {'top_k_indices': indices, 'top_k_log_probs': best}
     return {**outputs, **top_k}, state
 
-  return Model(model.init, apply)
+  note = {**model.note, 'top_k': {'k': k, 'temperature': temperature}}
+  return Model(model.init, apply, note)

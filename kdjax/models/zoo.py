@@ -38,7 +38,10 @@ def create(
     raise ValueError(f'name must be one of {", ".join(names())}, got {name!r}.')
   if classes < 1:
     raise ValueError(f'classes must be positive, got {classes}.')
-  return from_linen(_FACTORIES[name](classes, dtype, axis_name))
+  model = from_linen(_FACTORIES[name](classes, dtype, axis_name))
+  precision = jnp.dtype(dtype).name
+  note = {'model': name, 'classes': classes, 'precision': precision}
+  return model._replace(note=note)
 
 
 def names() -> tuple[str, ...]:
@@ -80,6 +83,7 @@ def _vit(depth: int, width: int, heads: int):
 
 _FACTORIES = {
   'mlp_teacher': _mlp(512, 512),
+  'mlp_assistant': _mlp(64),
   'mlp_student': _mlp(16),
   'cnn_teacher': _convnet((64, 128, 256), (2, 2, 2)),
   'cnn_student': _convnet((16, 48, 96), (1, 1, 1)),

@@ -1,39 +1,46 @@
-"""Whole ways to teach: from settings to trained students."""
+"""Whole ways to teach, over objects: any model, any trained network."""
 
-from kdjax.recipes.cost import StepCosts, step_costs
+from kdjax.recipes.assistants import assistants
+from kdjax.recipes.comparison import compare
 from kdjax.recipes.distillation import (
   Distilled,
-  distill,
+  distil,
+  train_scratch,
   train_teacher,
+  train_teachers,
 )
-from kdjax.recipes.errors import SettingsError
+from kdjax.recipes.ensemble import ensemble
 from kdjax.recipes.evaluation import evaluate
-from kdjax.recipes.networks import Network, load_variables, make_model
-from kdjax.recipes.preparation import prepare, prepare_teacher
-from kdjax.recipes.run import Context, Experiment, Observer, Run
-from kdjax.recipes.settings import Settings
-from kdjax.recipes.summary import summarise
-from kdjax.recipes.training_run import Trained, train
+from kdjax.recipes.options import Options
+from kdjax.recipes.planning import Plan, check, check_devices, plan
+from kdjax.recipes.saved import load, read_note
+from kdjax.recipes.step_costs import DistillationCosts, costs
+from kdjax.recipes.summary import describe, describe_measure, summarise
 
 __all__ = [
-  'Context',
+  'DistillationCosts',
   'Distilled',
-  'Experiment',
-  'Network',
-  'Observer',
-  'Run',
-  'Settings',
-  'SettingsError',
-  'StepCosts',
-  'Trained',
-  'distill',
+  'Options',
+  'Plan',
+  'assistants',
+  'check',
+  'check_devices',
+  'compare',
+  'costs',
+  'describe',
+  'describe_measure',
+  'distil',
+  'ensemble',
   'evaluate',
-  'load_variables',
-  'make_model',
-  'prepare',
-  'prepare_teacher',
-  'step_costs',
+  'load',
+  'plan',
+  'read_note',
   'summarise',
-  'train',
+  'train_scratch',
   'train_teacher',
+  'train_teachers',
 ]
+
+
+def __dir__() -> list[str]:
+  return sorted(__all__)

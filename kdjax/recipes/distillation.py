@@ -1,36 +1,26 @@
-"""The whole experiment: a teacher, a student from scratch, one distilled."""
+"""Distillation, beside the same student trained from scratch."""
 
-import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
+import numpy as np
 
-from kdjax import data, transforms
-from kdjax.recipes.methods import Stage
-from kdjax.recipes.networks import (
-  Network,
-  distilled_model,
-  first_network,
-  make_model,
-  reused_classifier,
-  reused_teacher,
-  teaching_model,
-)
-from kdjax.recipes.preparation import stages as method_stages
-from kdjax.recipes.run import Context, Experiment, Observer, Run
-from kdjax.recipes.settings import Settings
-from kdjax.recipes.teacher_cache import open_cache
-from kdjax.recipes.training_run import Trained, train
-from kdjax.training import CachedTeacher, loop
+from kdjax import training
+from kdjax.methods import Method, Stage, of_loss
+from kdjax.models import Model, Network
+from kdjax.recipes.planning import check_devices, plan
+from kdjax.tasks import Task
+from kdjax.training import CachedTeacher, Experiment, Fitted, Run
+from kdjax.transforms import LossTransform
 
 
 class Distilled(NamedTuple):
   """What a distillation found.
 
   Attributes:
-    experiment: What was asked for.
-    teacher: The teacher.
-    student: The first distilled student.
+    experiment: What it was asked.
+    method: The method's name.
+    teacher: The teacher, with its measures.
     scratch: The students trained from labels, or None.
     distilled: The students trained by the method; steps and seconds of all
       its stages.
@@ -38,168 +28,148 @@ class Distilled(NamedTuple):
   """
 
   experiment: Experiment
+  method: str
   teacher: Network
-  student: Network
-  scratch: Trained | None
-  distilled: Trained
+  scratch: Fitted | None
+  distilled: Fitted
   cached: CachedTeacher | None = None
 
+  @property
+  def student(self) -> Network:
+    """The distilled student of the first seed."""
+    return self.distilled.network()
 
-def train_teacher(
+
+def distil(
   experiment: Experiment,
-  workdir: str | pathlib.Path,
-  observer: Observer,
-  stop: loop.StopSignal | None = None,
-) -> Network:
-  """Trains only the teacher, on all training examples, from labels.
-
-  Args:
-    experiment: From `prepare`.
-    workdir: Where the model and its checkpoints go; a run that stopped there
-      is continued.
-    observer: Is told of every epoch.
-    stop: Ends the run early, or None.
-
-  Raises:
-    DivergenceError: if the loss stops being finite.
-    Interrupted: if a signal asked to stop.
-  """
-  context = Context(
-    experiment.settings,
-    experiment.dataset,
-    pathlib.Path(workdir),
-    observer,
-    stop,
-  )
-  return _train_teacher(context)
-
-
-def _train_teacher(context: Context) -> Network:
-  """Trains the teacher on all training examples, from labels."""
-  settings = context.settings
-  name = settings.teacher
-  teacher_key, _ = _keys(settings)
-  model = make_model(settings, context.dataset, name)
-  trained = train(
-    context,
-    Run(
-      name='teacher',
-      architecture=name,
-      model=model,
-      loss=transforms.weighted_sum(labels=(1.0, transforms.labels())),
-      source=context.dataset.train,
-      key=teacher_key,
-      epochs=settings.teacher_epochs,
-      seeds=(settings.data_seed,),
-    ),
-  )
-  return first_network(name, model, trained)
-
-
-def distill(
-  experiment: Experiment,
-  workdir: str | pathlib.Path,
-  observer: Observer,
-  stop: loop.StopSignal | None = None,
+  student: Model,
+  teacher: Network,
+  method: Method | LossTransform,
+  *,
+  scratch: bool = True,
 ) -> Distilled:
-  """Runs the whole experiment: teacher, student from scratch, distilled.
+  """Distils a teacher into a student, beside the same student from scratch.
 
   The student from scratch starts from the same parameters as the distilled
   one, sees the same examples in the same order for as many epochs, and is
   evaluated in the same way, after the last epoch.
 
   Args:
-    experiment: From `prepare`.
-    workdir: Where models and checkpoints go; an experiment that stopped there
-      is continued.
-    observer: Is told of every epoch.
-    stop: Ends the run early, or None.
+    experiment: Task, budget, and where models go. An experiment that stopped
+      in its workdir is continued.
+    student: The student; it trains once for each seed of the budget.
+    teacher: Any trained network.
+    method: From `kdjax.methods`, or one loss of your own.
+    scratch: Whether to train the student from scratch too.
 
   Raises:
-    SettingsError: if `teacher_checkpoint` is not the teacher, or
-      `teacher_cache_dir` holds the outputs of another one.
+    OptionError: if method, networks, budget and cache do not fit one another.
     DivergenceError: if a loss stops being finite.
     Interrupted: if a signal asked to stop.
   """
-  settings, dataset, source = experiment
-  context = Context(settings, dataset, pathlib.Path(workdir), observer, stop)
-  assert source is not None  # `prepare_teacher` does not lead here
-  if settings.teacher_checkpoint:
-    teacher = reused_teacher(context)
-  else:
-    teacher = _train_teacher(context)
-  scratch = _train_scratch(context, source) if settings.scratch else None
-  stages = method_stages(settings, dataset, source, teacher.variables)
-  cached = open_cache(context, source, teacher.variables, stages)
-  distilled = _train_stages(context, source, teacher, stages, cached)
-  model = distilled_model(settings, dataset, teacher.variables)
-  student = first_network(settings.student, model, distilled)
-  return Distilled(experiment, teacher, student, scratch, distilled, cached)
-
-
-def _student_run(context: Context, source: data.Source, **kwargs: Any) -> Run:
-  """A run of the students on the transfer set."""
-  settings = context.settings
-  _, student_key = _keys(settings)
-  return Run(
-    architecture=settings.student,
-    source=source,
-    key=student_key,
-    seeds=tuple(range(settings.seed, settings.seed + settings.seeds)),
-    **kwargs,
+  if isinstance(method, LossTransform):
+    method = of_loss(method)
+  check_devices(experiment)
+  teacher = _measured(experiment, teacher)
+  planned = plan(experiment, student, teacher.model, method, teacher.variables)
+  training.check_cache(
+    experiment, planned.teacher, teacher.variables, planned.kept
   )
+  alone = train_scratch(experiment, student) if scratch else None
+  asked = teacher._replace(model=planned.teacher)
+  cached = training.open_cache(experiment, asked, planned.kept)
+  done, steps, seconds, start = 0, 0, 0.0, None
+  for stage in planned.stages:  # each starts where the one before it ended
+    run = _run(experiment, planned.student, stage, asked)
+    run = run._replace(cached=cached, epochs_before=done, start=start)
+    fitted = training.fit(experiment, run)
+    done, start = done + stage.epochs, fitted.variables
+    steps, seconds = steps + fitted.steps, seconds + fitted.seconds
+  fitted = fitted._replace(steps=steps, seconds=seconds)
+  return Distilled(experiment, method.name, teacher, alone, fitted, cached)
 
 
-def _train_scratch(context: Context, source: data.Source) -> Trained:
-  settings = context.settings
-  return train(
-    context,
-    _student_run(
-      context,
-      source,
-      name='scratch',
-      model=make_model(settings, context.dataset, settings.student),
-      loss=transforms.weighted_sum(labels=(1.0, transforms.labels())),
-      epochs=settings.epochs,
+def train_scratch(experiment: Experiment, student: Model) -> Fitted:
+  """Trains the student from labels alone: what every method is compared with.
+
+  Args:
+    experiment: As for `distil`.
+    student: The student.
+  """
+  return training.fit(
+    experiment,
+    Run(
+      'scratch',
+      student,
+      experiment.task.objective,
+      experiment.student_key,
+      experiment.epochs,
     ),
   )
 
 
-def _train_stages(
-  context: Context,
-  source: data.Source,
-  teacher: Network,
-  stages: tuple[Stage, ...],
-  cached: CachedTeacher | None,
-) -> Trained:
-  """Trains through the stages, each from where the one before it ended."""
-  teaching = teaching_model(context.settings, context.dataset)
-  model = distilled_model(context.settings, context.dataset, teacher.variables)
-  offset, steps, seconds, start = 0, 0, 0.0, None
-  for stage in stages:
-    trained = train(
-      context,
-      _student_run(
-        context,
-        source,
-        name=stage.name,
-        model=model,
-        classifier_of=reused_classifier(context.settings),
-        loss=stage.loss,
-        epochs=stage.epochs,
-        epoch_offset=offset,
-        teacher=teaching,
-        teacher_variables=teacher.variables,
-        cached=cached,
-        start=start,
-        freeze_unreached=stage.freeze_unreached,
-      ),
-    )
-    offset, start = offset + stage.epochs, trained.variables
-    steps, seconds = steps + trained.steps, seconds + trained.seconds
-  return trained._replace(steps=steps, seconds=seconds)
+def train_teacher(
+  experiment: Experiment,
+  model: Model,
+  task: Task | None = None,
+  *,
+  epochs: int | None = None,
+) -> Network:
+  """Trains a teacher from labels; see `train_teachers`."""
+  return train_teachers(experiment, model, task, epochs=epochs)[0]
 
 
-def _keys(settings: Settings) -> jax.Array:
-  """Keys of the teacher's and of the students' data."""
-  return jax.random.split(jax.random.key(settings.data_seed))
+def train_teachers(
+  experiment: Experiment,
+  model: Model,
+  task: Task | None = None,
+  *,
+  epochs: int | None = None,
+  members: int = 1,
+  name: str = 'teacher',
+) -> list[Network]:
+  """Trains one or several teachers from labels, in one program.
+
+  Args:
+    experiment: As for `distil`.
+    model: The teacher.
+    task: With the examples that the teacher sees; the experiment's by default.
+    epochs: How often it sees them; as many as make 1500 steps by default.
+    members: How many teachers, of seeds `data_seed`, `data_seed + 1`, ...
+    name: Names the run.
+
+  Raises:
+    DivergenceError: if the loss stops being finite.
+    Interrupted: if a signal asked to stop.
+  """
+  own = experiment.for_teacher(task or experiment.task, epochs, members)
+  check_devices(own)
+  run = Run(name, model, own.task.objective, own.teacher_key, own.epochs)
+  fitted = training.fit(own, run)
+  return [fitted.network(place) for place in range(members)]
+
+
+def _measured(experiment: Experiment, teacher: Network) -> Network:
+  """The teacher with its measures, saved beside the students."""
+  if not teacher.measures:
+    teacher = training.evaluate_network(experiment, teacher)
+    stacked = jax.tree.map(lambda x: x[None], teacher.variables)
+    found = {k: np.array([value]) for k, value in teacher.measures.items()}
+    seeds = (experiment.budget.data_seed,)
+    fitted = Fitted(teacher.model, stacked, found)
+    training.save(experiment, 'teacher', fitted, seeds)
+  return teacher
+
+
+def _run(
+  experiment: Experiment, student: Model, stage: Stage, teacher: Network
+) -> Run:
+  return Run(
+    stage.name,
+    student,
+    stage.loss,
+    experiment.student_key,
+    stage.epochs,
+    teacher,
+    freeze_unreached=stage.freeze_unreached,
+  )

@@ -2,62 +2,97 @@
 
 from typing import Any
 
+import jax
+
 from kdjax import deploy, reports
-from kdjax.recipes import programs
+from kdjax.models import Network
 from kdjax.recipes.distillation import Distilled
-from kdjax.recipes.networks import (
-  Network,
-  first_network,
-  make_model,
-  reused_classifier,
-)
-from kdjax.training import parallel
+from kdjax.tasks import Task
 
 
 def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
   """Collects what was found.
 
   Args:
-    result: From `distill`.
+    result: From `distil`.
     seconds: How long the whole experiment took.
 
   Returns:
     JSON: `dataset, method, seeds, devices, seconds, steps_per_second, teacher,
-    student, scratch, distilled, gain`. Accuracies are fractions of the test set
-    after the last epoch, gains their differences.
+    student, scratch, distilled, gain, measure, measures`. The task's first
+    measure, such as `accuracy`, stands under its name, on the test set after
+    the last epoch; gains are differences. `measures` has all others too.
     `steps_per_second` counts the distilled students' steps over the time of
     their run, compilation, evaluation and checkpoints included.
     With a cached teacher also `teacher_cache`: how many views the teacher
     looked at in this process (`computed`) of those that were `served`.
   """
-  settings, dataset, _ = result.experiment
-  scratch, distilled = result.scratch, result.distilled
-  student = _describe(result, result.student)
+  experiment, scratch, distilled = (
+    result.experiment,
+    result.scratch,
+    result.distilled,
+  )
+  task, headline = experiment.task, next(iter(experiment.task.measures))
+  student = describe(task, result.student)
   plain = student
-  if scratch and reused_classifier(settings):
-    model = make_model(settings, dataset, settings.student)
-    plain = _describe(result, first_network(settings.student, model, scratch))
+  if scratch and scratch.model.note != distilled.model.note:
+    plain = describe(task, scratch.network())
+
+  def spread(fitted, name=headline):
+    return reports.spread(name, fitted.measures[name])
+
   return {
-    'dataset': dataset.name,
-    'method': settings.method,
-    'seeds': list(range(settings.seed, settings.seed + settings.seeds)),
-    'devices': parallel.device_count(),
+    'dataset': task.name,
+    'method': result.method,
+    'seeds': list(experiment.budget.all_seeds),
+    'devices': len(experiment.devices or jax.local_devices()),
     'seconds': seconds,
     'steps_per_second': distilled.steps / distilled.seconds,
     'teacher': {
-      **_describe(result, result.teacher),
-      'accuracy': result.teacher.accuracy,
+      **describe(task, result.teacher),
+      headline: result.teacher.measures[headline],
     },
     'student': student,
-    'scratch': (
-      {**plain, **reports.accuracies(scratch.accuracy)} if scratch else None
-    ),
-    'distilled': {**student, **reports.accuracies(distilled.accuracy)},
-    'gain': (
-      reports.gain(scratch.accuracy, distilled.accuracy) if scratch else None
-    ),
+    'scratch': {**plain, **spread(scratch)} if scratch else None,
+    'distilled': {**student, **spread(distilled)},
+    'gain': _gain(task, result, headline),
+    'measure': describe_measure(task, headline),
+    'measures': {
+      name: {
+        'teacher': result.teacher.measures[name],
+        'scratch': spread(scratch, name) if scratch else None,
+        'distilled': spread(distilled, name),
+        'gain': _gain(task, result, name),
+        **describe_measure(task, name),
+      }
+      for name in distilled.measures
+    },
     **_cache(result),
   }
+
+
+def describe(task: Task, network: Network) -> dict[str, Any]:
+  """What a network is and costs, as JSON."""
+  cost = deploy.measure(network.model, network.variables, task.batch())
+  return {'model': network.name, **cost._asdict()}
+
+
+def describe_measure(task: Task, name: str) -> dict[str, Any]:
+  """How a report reads a measure."""
+  measure = task.measures[name.partition('/')[0]]
+  return {
+    'name': name,
+    'unit': measure.unit,
+    'higher_is_better': measure.higher_is_better,
+  }
+
+
+def _gain(task: Task, result: Distilled, name: str) -> dict[str, Any] | None:
+  if result.scratch is None:
+    return None
+  return reports.gain(
+    result.scratch.measures[name], result.distilled.measures[name]
+  )
 
 
 def _cache(result: Distilled) -> dict[str, Any]:
@@ -66,12 +101,3 @@ def _cache(result: Distilled) -> dict[str, Any]:
     return {}
   used = {'computed': cached.computed, 'served': cached.served}
   return {'teacher_cache': used}
-
-
-def _describe(result: Distilled, network: Network) -> dict[str, Any]:
-  cost = deploy.measure(
-    network.model,
-    network.variables,
-    programs.batch_shapes(result.experiment.dataset),
-  )
-  return {'model': network.name, **cost._asdict()}

@@ -3,9 +3,11 @@
 from kdjax.reports.curves import plot_curves
 from kdjax.reports.recorder import Recorder, read_metrics
 from kdjax.reports.summary import (
-  accuracies,
   gain,
+  print_comparison,
   print_summary,
+  shown,
+  spread,
   verdict,
   write_summary,
 )
@@ -14,12 +16,18 @@ from kdjax.reports.workdir import WorkdirError, claim
 __all__ = [
   'Recorder',
   'WorkdirError',
-  'accuracies',
   'claim',
   'gain',
   'plot_curves',
+  'print_comparison',
   'print_summary',
   'read_metrics',
+  'shown',
+  'spread',
   'verdict',
   'write_summary',
 ]
+
+
+def __dir__() -> list[str]:
+  return sorted(__all__)

@@ -9,30 +9,29 @@ from kdjax.reports.recorder import read_metrics
 
 CURVES_FILE = 'curves.png'
 
-_PANELS = (
-  ('train_loss', 'training loss'),
-  ('test_loss', 'test cross-entropy (nats)'),
-  ('test_accuracy', 'test accuracy'),
-)
+_TITLES = {
+  'train_loss': 'training loss',
+  'test_loss': 'test cross-entropy (nats)',
+}
 
 
 def plot_curves(workdir: str | pathlib.Path) -> pathlib.Path:
   """Draws `curves.png` from `metrics.jsonl`.
 
-  One panel a quantity, one line a run: the mean over seeds, with a band from
-  the lowest to the highest seed. The teacher's losses stand apart from the
-  students' by the loss, not the scale, so all runs share the axes.
+  One panel for the training loss and one for each measure, one line for each
+  run: the mean over seeds, with a band from the lowest to the highest seed.
+  Measures of several values (`class_accuracy/3`) have no panel.
 
   Returns:
     Where the picture is.
   """
   lines = read_metrics(workdir)
   runs = list(dict.fromkeys(line['run'] for line in lines))
+  panels = ['train_loss', *_measures(lines)]
   # The figure's own canvas, not pyplot: no display, no global state.
-  picture = figure.Figure(figsize=(13, 4), layout='constrained')
-  for axes, (name, label) in zip(
-    picture.subplots(1, len(_PANELS)), _PANELS, strict=True
-  ):
+  size = (13 * len(panels) / 3, 4)
+  picture = figure.Figure(figsize=size, layout='constrained')
+  for axes, name in zip(picture.subplots(1, len(panels)), panels, strict=True):
     for run in runs:
       epochs, values = _series([x for x in lines if x['run'] == run], name)
       progress = epochs / epochs[-1]
@@ -46,7 +45,7 @@ def plot_curves(workdir: str | pathlib.Path) -> pathlib.Path:
         linewidth=0,
       )
     axes.set_xlabel('fraction of the run')
-    axes.set_title(label)
+    axes.set_title(_TITLES.get(name, name.replace('_', ' ')))
     axes.grid(alpha=0.3)
     if 'loss' in name:
       axes.set_yscale('log')
@@ -54,6 +53,16 @@ def plot_curves(workdir: str | pathlib.Path) -> pathlib.Path:
   path = pathlib.Path(workdir) / CURVES_FILE
   picture.savefig(path, dpi=120)
   return path
+
+
+def _measures(lines: list[dict]) -> list[str]:
+  """Names of the measures on the test set, the loss first."""
+  names = [
+    name
+    for name in (lines[0] if lines else {})
+    if name.startswith('test_') and '/' not in name
+  ]
+  return sorted(names, key=lambda name: name != 'test_loss')
 
 
 def _series(lines: list[dict], name: str) -> tuple[np.ndarray, np.ndarray]:

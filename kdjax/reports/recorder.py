@@ -64,7 +64,10 @@ class Recorder:
     train: dict[str, np.ndarray],
     test: dict[str, np.ndarray],
   ) -> None:
-    """Writes the epoch's values, `[seeds]` each, and moves the bar."""
+    """Writes the epoch's values, `[seeds]` each, and moves the bar.
+
+    The bar shows the first of the test values.
+    """
     with self._path.open('a') as file:
       for i, seed in enumerate(seeds):
         line = {'run': run, 'seed': int(seed), 'epoch': epoch}
@@ -72,11 +75,11 @@ class Recorder:
         line |= {f'test_{name}': float(v[i]) for name, v in test.items()}
         file.write(json.dumps(line) + '\n')
     if self._task is not None:
-      loss, accuracy = train['loss'].mean(), test['accuracy'].mean()
+      loss, (name, values) = train['loss'].mean(), next(iter(test.items()))
       self._progress.update(
         self._task,
         completed=epoch,
-        values=f'loss {loss:.4f}  test accuracy {accuracy:.4f}',
+        values=f'loss {loss:.4f}  test {name} {values.mean():.4f}',
       )
 
   def _keep_epochs(self, run: str, done: int) -> None:

@@ -13,15 +13,16 @@ from kdjax.reports.recorder import write_atomically
 SUMMARY_FILE = 'summary.json'
 
 
-def accuracies(values: Any) -> dict[str, Any]:
-  """`accuracy` (one per seed), `mean` and `std` (ddof 1; 0 for one seed)."""
+def spread(name: str, values: Any) -> dict[str, Any]:
+  """A measure over seeds: all values, `mean` and `std`.
+
+  Args:
+    name: The measure's, under which the values stand.
+    values: One per seed. `std` has ddof 1; it is 0 for one seed.
+  """
   values = np.asarray(values, np.float64)
   std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-  return {
-    'accuracy': values.tolist(),
-    'mean': float(values.mean()),
-    'std': std,
-  }
+  return {name: values.tolist(), 'mean': float(values.mean()), 'std': std}
 
 
 def gain(scratch: Any, distilled: Any) -> dict[str, Any]:
@@ -46,40 +47,143 @@ def write_summary(
 def print_summary(
   summary: dict[str, Any], output: console.Console | None = None
 ) -> None:
-  """Prints the table and says plainly what distillation did."""
+  """Prints the tables and says plainly what distillation did."""
   output = output or console.Console()
-  rows = table.Table(
-    title=f'{summary["dataset"]}, {summary["method"]}: test accuracy after '
+  measure = summary['measure']
+  rows = _table(
+    f'{summary["dataset"]}, {summary["method"]}: test {measure["name"]} after '
     f'the last epoch, {len(summary["seeds"])} seed(s)',
-    caption='MFLOPs and microseconds are per example',
+    'MFLOPs and microseconds are per example',
+    ('model',),
+    (_heading(measure), 'parameters', 'MB', 'MFLOPs', 'µs'),
+  )
+  teacher = summary['teacher']
+  value = shown(teacher[measure['name']], measure)
+  rows.add_row('teacher', *_cells(teacher, value))
+  for run in ('scratch', 'distilled'):
+    if summary[run]:
+      rows.add_row(
+        run, *_cells(summary[run], _mean_and_std(summary[run], measure))
+      )
+  output.print(rows)
+  if summary['gain']:
+    output.print(verdict(summary['gain'], measure))
+  _print_other_measures(summary, output)
+  if 'teacher_cache' in summary:
+    output.print(
+      'The teacher computed {computed:,} of {served:,} views; the others were '
+      'kept.'.format(**summary['teacher_cache'])
+    )
+  names = ', '.join(f"'{name}'" for name in summary['method'].split(','))
+  output.print(f'BibTeX of the papers: kdjax.citation({names})')
+
+
+def print_comparison(
+  summary: dict[str, Any], output: console.Console | None = None
+) -> None:
+  """Prints several students of one experiment, and the gains between them."""
+  output = output or console.Console()
+  measure = summary['measure']
+  rows = _table(
+    f'{summary["dataset"]}, {summary["method"]}: test {measure["name"]} after '
+    f'the last epoch, {len(summary["seeds"])} seed(s)',
+    None,
+    ('model', 'taught by'),
+    (f'its {_heading(measure)}', _heading(measure)),
+  )
+  for name, student in summary['students'].items():
+    teacher = student.get('teacher')
+    rows.add_row(
+      name,
+      student['model'],
+      teacher['model'] if teacher else 'labels',
+      shown(teacher[measure['name']], measure) if teacher else '',
+      _mean_and_std(student, measure),
+    )
+  output.print(rows)
+  for gain in summary['gains']:
+    output.print(
+      f'{gain["of"]} over {gain["over"]}: {_gain_cell(gain, measure)}'
+    )
+
+
+def _print_other_measures(
+  summary: dict[str, Any], output: console.Console
+) -> None:
+  """A row for every further measure that was asked for, and its verdict."""
+  others = [
+    found
+    for name, found in summary['measures'].items()
+    if name not in (summary['measure']['name'], 'loss')
+  ]
+  if not others:
+    return
+  rows = _table('Other measures', None, (), ('teacher', 'scratch', 'distilled'))
+  rows.add_column('gain', no_wrap=True)
+  for found in others:
+    rows.add_row(
+      _heading(found),
+      shown(found['teacher'], found),
+      _mean_and_std(found['scratch'], found) if found['scratch'] else '',
+      _mean_and_std(found['distilled'], found),
+      _gain_cell(found['gain'], found) if found['gain'] else '',
+    )
+  output.print(rows)
+
+
+def _table(
+  title: str,
+  caption: str | None,
+  texts: tuple[str, ...],
+  numbers: tuple[str, ...],
+) -> table.Table:
+  rows = table.Table(
+    title=title,
+    caption=caption,
     box=box.SIMPLE_HEAD,
     padding=(0, 1, 0, 0),
     pad_edge=False,
   )
   rows.add_column('', no_wrap=True)
-  rows.add_column('model', no_wrap=True)
-  for name in ('accuracy %', 'parameters', 'MB', 'MFLOPs', 'µs'):
+  for name in texts:
+    rows.add_column(name, no_wrap=True)
+  for name in numbers:
     rows.add_column(name, justify='right', no_wrap=True)
-  teacher = summary['teacher']
-  rows.add_row('teacher', *_cells(teacher, f'{100 * teacher["accuracy"]:.2f}'))
-  for run in ('scratch', 'distilled'):
-    if summary[run]:
-      mean, std = 100 * summary[run]['mean'], 100 * summary[run]['std']
-      rows.add_row(run, *_cells(summary[run], f'{mean:.2f} ± {std:.2f}'))
-  output.print(rows)
-  if summary['gain']:
-    output.print(verdict(summary['gain']))
-  if 'teacher_cache' in summary:
-    output.print(
-      'Of {served:,} views the teacher looked at {computed:,}; the others were '
-      'kept.'.format(**summary['teacher_cache'])
-    )
+  return rows
 
 
-def _cells(network: dict[str, Any], accuracy: str) -> tuple[str, ...]:
+def _heading(measure: dict[str, Any]) -> str:
+  return f'{measure["name"]} {measure["unit"]}'.strip()
+
+
+def shown(value: float, measure: dict[str, Any]) -> str:
+  """A value as a report shows it: fractions in percent, without the sign."""
+  if measure['unit'] == '%':
+    return f'{100 * value:.2f}'
+  return f'{value:.4f}'
+
+
+def _mean_and_std(values: dict[str, Any], measure: dict[str, Any]) -> str:
+  mean, std = (shown(values[name], measure) for name in ('mean', 'std'))
+  return f'{mean} ± {std}'
+
+
+def _signed(value: float, measure: dict[str, Any]) -> str:
+  return f'{"+" if value >= 0 else ""}{shown(value, measure)}'
+
+
+def _gain_cell(gain: dict[str, Any], measure: dict[str, Any]) -> str:
+  low, high = gain['ci95']
+  mean = _signed(gain['mean'], measure)
+  if low is None:
+    return mean
+  return f'{mean} ({_signed(low, measure)} to {_signed(high, measure)})'
+
+
+def _cells(network: dict[str, Any], value: str) -> tuple[str, ...]:
   return (
     network['model'],
-    accuracy,
+    value,
     f'{network["parameters"]:,}',
     f'{network["bytes"] / 1e6:.3g}',
     f'{network["flops_per_example"] / 1e6:.3g}',
@@ -87,17 +191,27 @@ def _cells(network: dict[str, Any], accuracy: str) -> tuple[str, ...]:
   )
 
 
-def verdict(gain: dict[str, Any]) -> str:
-  """One sentence: whether distillation helped, hurt, or cannot be told."""
-  points, (low, high) = 100 * gain['mean'], gain['ci95']
+def verdict(gain: dict[str, Any], measure: dict[str, Any]) -> str:
+  """One sentence: whether distillation helped, hurt, or cannot be told.
+
+  Args:
+    gain: From `gain`.
+    measure: `name`, `unit` and `higher_is_better`.
+  """
+  unit = 'points' if measure['unit'] == '%' else measure['unit']
+  amount = f'{_signed(gain["mean"], measure)} {unit}'.strip()
+  low, high = gain['ci95']
   if low is None:
     return (
-      f'Distillation changed the accuracy by {points:+.2f} points; one seed '
-      'says nothing about chance.'
+      f'Distillation changed the {measure["name"]} by {amount}; one seed says '
+      'nothing about chance.'
     )
-  interval = f'95 % interval {100 * low:+.2f} to {100 * high:+.2f}'
-  if low > 0:
-    return f'Distillation helped: {points:+.2f} points ({interval}).'
-  if high < 0:
-    return f'Distillation HURT: {points:+.2f} points ({interval}).'
-  return f'No gain shown: {points:+.2f} points ({interval}, which includes 0).'
+  interval = (
+    f'95 % interval {_signed(low, measure)} to {_signed(high, measure)}'
+  )
+  if not low > 0 and not high < 0:
+    return f'No gain shown: {amount} ({interval}, which includes 0).'
+  helped = (low > 0) == measure['higher_is_better']
+  return (
+    f'Distillation {"helped" if helped else "HURT"}: {amount} ({interval}).'
+  )

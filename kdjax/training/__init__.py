@@ -1,7 +1,13 @@
-"""States, pure train steps, and the programs that run them over devices."""
+"""States, pure train steps, the programs that run them, and the loop.
+
+`fit` trains one `Run` of an `Experiment`; `lower` says what its step costs.
+"""
 
 from kdjax.training.ahead import Ahead
+from kdjax.training.budget import Budget
+from kdjax.training.build import evaluate_network, teacher_outputs_read
 from kdjax.training.cached_teacher import CachedTeacher
+from kdjax.training.ending import DivergenceError, Interrupted, StopSignal
 from kdjax.training.epoch_parts import Epoch
 from kdjax.training.epochs import resident_epoch, stepped_epoch
 from kdjax.training.evaluation import (
@@ -9,49 +15,67 @@ from kdjax.training.evaluation import (
   resident_evaluation,
   streaming_evaluation,
 )
-from kdjax.training.loop import DivergenceError, Interrupted, StopSignal, fit
+from kdjax.training.experiment import Experiment, Nobody, Observer, Run
+from kdjax.training.fitting import Fitted, fit, save
+from kdjax.training.lowering import ProgramCost, StepCosts, lower, lower_student
 from kdjax.training.optimizers import (
   freeze_unreached,
   make_optimizer,
   make_schedule,
 )
-from kdjax.training.parallel import AXIS, replicate
+from kdjax.training.parallel import AXIS, check_batch_size, replicate
 from kdjax.training.state import TrainState, init_state, init_students
-from kdjax.training.step import (
-  Measure,
-  accuracy,
-  make_eval_step,
-  make_train_step,
-)
+from kdjax.training.step import make_eval_step, make_train_step
 from kdjax.training.streaming import streaming_epoch
 from kdjax.training.students import unrolled, vmapped
+from kdjax.training.teacher_cache import check_cache, open_cache
+from kdjax.training.teacher_options import TeacherOptions
 
 __all__ = [
   'AXIS',
   'Ahead',
+  'Budget',
   'CachedTeacher',
   'DivergenceError',
   'Epoch',
   'Evaluation',
+  'Experiment',
+  'Fitted',
   'Interrupted',
-  'Measure',
+  'Nobody',
+  'Observer',
+  'ProgramCost',
+  'Run',
+  'StepCosts',
   'StopSignal',
+  'TeacherOptions',
   'TrainState',
-  'accuracy',
+  'check_batch_size',
+  'check_cache',
+  'evaluate_network',
   'fit',
   'freeze_unreached',
   'init_state',
   'init_students',
+  'lower',
+  'lower_student',
   'make_eval_step',
   'make_optimizer',
   'make_schedule',
   'make_train_step',
+  'open_cache',
   'replicate',
   'resident_epoch',
   'resident_evaluation',
+  'save',
   'stepped_epoch',
   'streaming_epoch',
   'streaming_evaluation',
+  'teacher_outputs_read',
   'unrolled',
   'vmapped',
 ]
+
+
+def __dir__() -> list[str]:
+  return sorted(__all__)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from kdjax.models import Model
 
-# Steps of an epoch's last window that there are not, as a share of all steps.
+# Steps that fill up an epoch's last window, as a share of all steps.
 _LARGEST_WASTE = 0.05
 
 
@@ -32,26 +32,33 @@ class Ahead(NamedTuple):
   batches: int
 
 
-def scan_ahead(
+class Windows(NamedTuple):
+  """The steps of an epoch in windows, as `jax.lax.scan` takes them.
+
+  Attributes:
+    run: `(states, first step) -> (states, metrics of the window)`.
+    firsts: The first step of every window.
+  """
+
+  run: Callable
+  firsts: jax.Array
+
+
+def windows(
   train_step: Callable,
   ahead: Ahead,
   teacher_variables: Any,
   batch_of: Callable[[jax.Array], Mapping],
-  states: Any,
   steps: int,
-) -> tuple[Any, Any]:
-  """All steps of an epoch, as `jax.lax.scan`, in windows of `ahead.batches`.
+) -> Windows:
+  """All steps of an epoch in windows of `ahead.batches`.
 
   Args:
     train_step: Takes the teacher's outputs from `batch['teacher']`.
     ahead: The teacher.
     teacher_variables: Its variables.
     batch_of: Gives the batch of a step; pure.
-    states: Before the first step.
     steps: How many there are.
-
-  Returns:
-    The states after the last step, and metrics `[steps, ...]`.
   """
   window = _window(ahead.batches, steps)
 
@@ -59,7 +66,7 @@ def scan_ahead(
     step, batch = given
     new, metrics = train_step(states, None, batch)
     if steps % window:
-      # The last window is filled up with steps that are computed in vain.
+      # The last window is filled up with steps whose result is dropped.
       new = jax.tree.map(
         lambda x, y: jnp.where(step < steps, x, y), new, states
       )
@@ -74,16 +81,16 @@ def scan_ahead(
     }
     return jax.lax.scan(one_step, states, (numbers, batches))
 
-  states, metrics = jax.lax.scan(
-    one_window, states, jnp.arange(0, steps, window)
-  )
-  return states, jax.tree.map(
-    lambda x: x.reshape(-1, *x.shape[2:])[:steps], metrics
-  )
+  return Windows(one_window, jnp.arange(0, steps, window))
+
+
+def of_steps(metrics: Any, steps: int) -> Any:
+  """Metrics of windows as metrics of steps, `[steps, ...]`."""
+  return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:steps], metrics)
 
 
 def _window(batches: int, steps: int) -> int:
-  """The most batches in a pass for which few steps are computed in vain."""
+  """The most batches in a pass for which few steps fill up the last window."""
   fitting = (
     window
     for window in range(min(batches, steps), 0, -1)

@@ -14,7 +14,7 @@ import numpy as np
 
 from kdjax import data
 from kdjax.training import parallel
-from kdjax.training.ahead import Ahead, scan_ahead
+from kdjax.training.ahead import Ahead, of_steps, windows
 from kdjax.training.cached_teacher import CachedTeacher
 from kdjax.training.epoch_parts import (
   Epoch,
@@ -105,7 +105,9 @@ def resident_epoch(
       return resident_batch(examples, order, outputs, augment_key, device, step)
 
     if ahead is not None:
-      return scan_ahead(train_step, ahead, teacher, batch_of, states, steps)
+      scanned = windows(train_step, ahead, teacher, batch_of, steps)
+      states, metrics = jax.lax.scan(scanned.run, states, scanned.firsts)
+      return states, of_steps(metrics, steps)
     return jax.lax.scan(
       lambda states, step: train_step(states, teacher, batch_of(step)),
       states,

@@ -1,18 +1,17 @@
-"""Accuracy and cross-entropy on a whole data set, over devices."""
+"""A network's measures on a whole data set, over devices."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from kdjax import data
 from kdjax.models import ModelVariables
 from kdjax.training import parallel
 
-# variables -> {'accuracy': ..., 'loss': ...}, NumPy, one entry per student.
-Evaluation = Callable[[ModelVariables], dict[str, np.ndarray]]
+# variables -> what the eval step sums up, NumPy, over the whole data set.
+Evaluation = Callable[[ModelVariables], Any]
 
 
 def resident_evaluation(
@@ -31,16 +30,13 @@ def resident_evaluation(
     devices: All local devices by default.
 
   Returns:
-    `run(variables) -> {'accuracy': ..., 'loss': ...}`: fractions and nats per
-    example.
+    `run(variables) -> sums` over all examples, NumPy.
   """
   count = parallel.device_count(devices)
   local = -(-min(batch_size, len(source)) // count)
 
   def evaluate_on_device(variables, examples, device):
-    indices, weight = data.sequential_order(
-      examples['label'].shape[0], local * count
-    )
+    indices, weight = data.sequential_order(len(source), local * count)
     places = device * local + jnp.arange(local)
 
     def one_step(step):
@@ -55,7 +51,7 @@ def resident_evaluation(
   program = parallel.spread(evaluate_on_device, devices)
   examples = parallel.replicate(source.arrays(), devices)
   numbers = parallel.device_numbers(devices)
-  return lambda variables: _means(program(variables, examples, numbers))
+  return lambda variables: jax.device_get(program(variables, examples, numbers))
 
 
 def streaming_evaluation(
@@ -75,20 +71,12 @@ def streaming_evaluation(
 
   program = parallel.spread(step_on_device, devices)
 
-  def run(variables: ModelVariables) -> dict[str, np.ndarray]:
+  def run(variables: ModelVariables) -> Any:
     order = data.sequential_order(len(source), batch_size)
     sums: Any = None
     for batch in data.batches(source, *order):
       part = program(variables, (), parallel.shard(batch, devices))
       sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
-    return _means(sums)
+    return jax.device_get(sums)
 
   return run
-
-
-def _means(sums: Any) -> dict[str, np.ndarray]:
-  sums = jax.device_get(sums)
-  return {
-    'accuracy': sums['correct'] / sums['examples'],
-    'loss': sums['loss'] / sums['examples'],
-  }

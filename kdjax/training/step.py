@@ -1,5 +1,6 @@
 """The pure train and eval steps: no devices, no loop, no I/O."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,14 +9,11 @@ import jax.numpy as jnp
 import optax
 
 from kdjax.losses import placement
-from kdjax.losses.numerics import at_least_float32
 from kdjax.models import Model, ModelVariables
+from kdjax.tasks.measures import Measure, PerExample
 from kdjax.training.state import TrainState, trainable
 from kdjax.transforms import LossTransform, LossVariables, on_axis
 from kdjax.transforms.base import batch_mean
-
-# (outputs, batch) -> one number per example.
-Measure = Callable[[Mapping[str, jax.Array], Mapping], jax.Array]
 
 
 def make_train_step(
@@ -26,7 +24,7 @@ def make_train_step(
   teacher: Model | None = None,
   axis_name: str | None = None,
   over_students: Callable[[Callable], Callable] | None = None,
-  measures: Mapping[str, Measure] | None = None,
+  measures: Mapping[str, PerExample] | None = None,
 ) -> Callable:
   """Builds the step that holds teacher, student and loss in one program.
 
@@ -45,7 +43,7 @@ def make_train_step(
     over_students: None for a state of one student, `vmapped` or `unrolled`
       for stacked states, which then share one teacher pass.
     measures: By name `(outputs, batch) -> one number per example`, of the
-      student, to be averaged; such as `accuracy`.
+      student, to be averaged; such as `tasks.correct`.
 
   Returns:
     `train_step(state, teacher_variables, batch) -> (state, metrics)`. `batch`
@@ -56,10 +54,7 @@ def make_train_step(
   if axis_name is not None:
     loss = on_axis(loss, axis_name)
   parts = _Parts(student, loss, optimizer, axis_name, dict(measures or {}))
-
-  def student_step(state, teacher_outputs, batch):
-    return _student_step(parts, state, teacher_outputs, batch)
-
+  student_step = functools.partial(_student_step, parts)
   step_all = over_students(student_step) if over_students else student_step
 
   def train_step(state: TrainState, teacher_variables: Any, batch: Mapping):
@@ -80,7 +75,7 @@ class _Parts(NamedTuple):
   loss: LossTransform
   optimizer: optax.GradientTransformation
   axis_name: str | None
-  measures: Mapping[str, Measure]
+  measures: Mapping[str, PerExample]
 
 
 def _student_step(parts: _Parts, state, teacher_outputs, batch):
@@ -171,43 +166,30 @@ class _Axis(NamedTuple):
     return jax.lax.pmax(x, self.name) if varies else x
 
 
-def accuracy(outputs: Mapping[str, jax.Array], batch: Mapping) -> jax.Array:
-  """Whether each example is predicted right; a measure for `make_train_step`.
-
-  Args:
-    outputs: With `logits`, shape `[..., classes]`.
-    batch: With `label`: integers `[...]`, or shares of the classes
-      `[..., classes]`, of which the largest is the right one.
-  """
-  logits, label = outputs['logits'], batch['label']
-  if label.shape == logits.shape:
-    label = jnp.argmax(label, axis=-1)
-  return (jnp.argmax(logits, axis=-1) == label).astype(jnp.float32)
-
-
-def make_eval_step(model: Model, *, axis_name: str | None = None) -> Callable:
-  """Builds the step that counts what a model gets right.
+def make_eval_step(
+  model: Model,
+  measures: Mapping[str, Measure],
+  *,
+  axis_name: str | None = None,
+) -> Callable:
+  """Builds the step that sums up what is measured of a model.
 
   Args:
     model: Any model; runs in inference mode.
+    measures: By name, such as a task's.
     axis_name: The mapped axis the batch is split over, or None.
 
   Returns:
-    `eval_step(variables, batch) -> sums`: over the examples of weight above
-    zero, the sums `correct`, `loss` (cross-entropy, nats) and `examples`.
+    `eval_step(variables, batch) -> sums`, by name, over the examples whose
+    `batch['weight']` is above zero.
   """
 
   def eval_step(variables: ModelVariables, batch: Mapping):
     outputs, _ = model.apply(variables, batch)
-    logits, label = at_least_float32(outputs['logits']), batch['label']
     real = batch['weight'] > 0
-    losses = optax.losses.softmax_cross_entropy_with_integer_labels(
-      logits, label
-    )
     sums = {
-      'correct': jnp.sum(real & (jnp.argmax(logits, axis=-1) == label)),
-      'loss': jnp.sum(jnp.where(real, losses, 0)),
-      'examples': jnp.sum(real),
+      name: measure.sums(outputs, batch, real)
+      for name, measure in measures.items()
     }
     return jax.lax.psum(sums, axis_name) if axis_name else sums
 

@@ -16,7 +16,8 @@ def vmapped(function: Callable) -> Callable:
   """One batched program: best where small students underfill the device."""
 
   def over_students(stacked, *shared):
-    return jax.vmap(lambda one: function(one, *shared))(stacked)
+    axes = (0, *(None for _ in shared))
+    return jax.vmap(function, in_axes=axes)(stacked, *shared)
 
   return over_students
 

@@ -1,4 +1,16 @@
-"""Losses bound to named outputs, with what they own; and their combinators."""
+"""Losses bound to named outputs, with what they own; and their combinators.
+
+The examples of this package show the value of a term at its first step, or the
+shapes of the parameters it owns, by two functions:
+
+>>> def value(term, student, teacher, **batch):
+...   variables = term.init(jax.random.key(0), student, teacher)
+...   found, _, _ = jax.jit(term.apply)(variables, student, teacher, batch, 0)
+...   return round(float(found), 4)
+>>> def shapes(term, student, teacher):
+...   variables = jax.eval_shape(term.init, jax.random.key(0), student, teacher)
+...   return [x.shape for x in jax.tree.leaves(variables.params)]
+"""
 
 from kdjax.transforms.axes import across_devices, on_axis
 from kdjax.transforms.base import (
@@ -169,3 +181,7 @@ __all__ = [
   'weighted_soft_labels',
   'weighted_sum',
 ]
+
+
+def __dir__() -> list[str]:
+  return sorted(__all__)

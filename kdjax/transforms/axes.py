@@ -28,6 +28,14 @@ def on_axis(term: base.LossTransform, axis_name: str) -> base.LossTransform:
   (`LossTransform(init, apply)`), which is right for either; batch norms inside
   of losses take their statistics over the axis.
 
+  >>> term = on_axis(regression_targets(), 'batch')
+  >>> def loss(student, teacher):
+  ...   outputs = {'prediction': student}, {'prediction': teacher}
+  ...   return term.apply(LossVariables(), *outputs, {}, 0)[0]
+  >>> student, teacher = jnp.zeros((2, 1)), jnp.array([[1.0], [3.0]])
+  >>> print(jax.vmap(loss, axis_name='batch')(student, teacher))
+  [5. 5.]
+
   Args:
     term: Any transform.
     axis_name: The axis that `jax.pmap` or `jax.shard_map` maps over. `apply`
@@ -49,6 +57,15 @@ def across_devices(
   arrives from every device, the number of devices times too large; the mean
   over the devices, which a data parallel step takes of its gradients anyway,
   makes it right.
+
+  >>> term = across_devices(linear_cka(), 'batch')
+  >>> def loss(student, teacher):
+  ...   outputs = {'embedding': student}, {'embedding': teacher}
+  ...   return term.apply(LossVariables(), *outputs, {}, 0)[0]
+  >>> student = jnp.array([[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
+  >>> found = jax.vmap(loss, axis_name='batch')(student, student[..., :1])
+  >>> [round(x, 4) for x in found.tolist()]
+  [0.2094, 0.2094, 0.2094]
 
   Args:
     term: Any transform.

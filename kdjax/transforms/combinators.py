@@ -22,6 +22,12 @@ def weighted_sum(
   )
   ```
 
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> student, teacher = {'logits': logits[:, ::-1]}, {'logits': logits}
+  >>> loss = weighted_sum(task=(0.1, labels()), soft=(0.9, forward_kl()))
+  >>> value(loss, student, teacher, label=jnp.array([0]))
+  0.4083
+
   Args:
     **terms: `name=(weight, transform)`. A weight is a number of Python, NumPy
       or JAX, an optax schedule of the step, which receives the step as a

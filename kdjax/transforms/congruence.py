@@ -21,6 +21,11 @@ def correlation_congruence(
   Both taps are flattened and go through a dense layer each; both layers train
   with the student, as in RepDistiller. The usual weight is 0.02.
 
+  >>> student = {'embedding': jnp.ones((2, 3))}
+  >>> teacher = {'embedding': jnp.ones((2, 5))}
+  >>> shapes(correlation_congruence(dim=8), student, teacher)
+  [(8,), (3, 8), (8,), (5, 8)]
+
   Args:
     student: Name of the student's tap.
     teacher: Name of the teacher's tap.
@@ -63,6 +68,11 @@ def kernel_correlation_congruence(
   squared: bool = True,
 ) -> base.LossTransform:
   """`kdjax.losses.kernel_correlation_congruence_loss` of two taps (CC).
+
+  >>> student = {'embedding': jnp.eye(2)}
+  >>> teacher = {'embedding': jnp.ones((2, 2))}
+  >>> value(kernel_correlation_congruence(), student, teacher)
+  0.1266
 
   Args:
     student: Name of the student's tap; flattened.

@@ -48,6 +48,10 @@ def in_batch_contrastive(
   Where their sizes differ, a dense layer that trains with the student brings
   the student's to the teacher's. There is no usual weight.
 
+  >>> outputs = {'embedding': jnp.eye(2)}
+  >>> value(in_batch_contrastive(temperature=1.0), outputs, outputs)
+  0.3133
+
   Args:
     student: Name of the student's tap.
     teacher: Name of the teacher's tap.
@@ -118,6 +122,12 @@ def contrastive_representation(
   depend on the key, the step and the global batch. Reads `batch['index']`,
   each example's place in the training set, and with `labels`
   `batch['label']`. The usual weight is 0.8.
+
+  >>> term = contrastive_representation(examples=10, negatives=4, dim=8)
+  >>> student = {'embedding': jnp.ones((2, 3))}
+  >>> teacher = {'embedding': jnp.ones((2, 5))}
+  >>> shapes(term, student, teacher)
+  [(8,), (3, 8), (8,), (5, 8)]
 
   Args:
     examples: How many there are in the training set.

@@ -37,6 +37,12 @@ def learned(start: float, *, gradient_scale: float | Schedule = 1.0) -> Learned:
 
   It is the exponential of a parameter, so that it stays above 0.
 
+  >>> term = soft_targets(temperature=learned(4.0))
+  >>> outputs = {'logits': jnp.zeros((1, 3))}
+  >>> variables = term.init(jax.random.key(0), outputs, outputs)
+  >>> print(f'{jnp.exp(variables.params["numbers"]["temperature"]):.4f}')
+  4.0000
+
   Args:
     start: Its value at the start. Above 0.
     gradient_scale: Multiplies its gradient; negative to maximise the loss.

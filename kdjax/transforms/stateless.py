@@ -20,6 +20,12 @@ def stateless(
 ) -> base.LossTransform:
   """A transform without parameters or state.
 
+  >>> def gap(student, teacher, batch):
+  ...   return jnp.mean(student['logits'] - teacher['logits'])
+  >>> term = stateless(gap, student=('logits',), teacher=('logits',))
+  >>> value(term, {'logits': jnp.ones((1, 3))}, {'logits': jnp.zeros((1, 3))})
+  1.0
+
   Args:
     apply: `(student, teacher, batch) -> scalar`.
     student: Names that the student's outputs must have; checked by `init`.

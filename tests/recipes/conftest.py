@@ -1,14 +1,16 @@
-"""Digits, a trained teacher, and an observer that remembers."""
+"""Digits, a trained teacher, and distillations by several methods."""
 
-import signal
+import functools
 
-import jax
 import pytest
+import small_experiments
 from jax.experimental.compilation_cache import compilation_cache as cache
 
-from kdjax import data, recipes, training
+import jax
+from kdjax import data
+from kdjax.training import build
 
-_resident_epoch, _batches = training.resident_epoch, data.batches
+_resident_epoch, _batches = build.resident_epoch, data.batches
 
 
 @pytest.fixture(scope='session')
@@ -41,66 +43,33 @@ def digits_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def make_settings(digits_dir):
-  """Settings of tiny budgets on digits."""
-
-  def make(**changes):
-    tiny = {
-      'data_dir': digits_dir,
-      'teacher': 'mlp_student',
-      'epochs': 2,
-      'teacher_epochs': 2,
-      'seeds': 2,
-    }
-    return recipes.Settings(**{**tiny, **changes})
-
-  return make
-
-
-class _Observer:
-  """Remembers what it is told; may ask to stop after an epoch."""
-
-  def __init__(self, stop_after=None):
-    self.started, self.epochs, self.values = [], [], []
-    self.stop_after = stop_after
-    self.number = None  # what `recipes` reads of a StopSignal
-
-  def start(self, run, epochs, done):
-    self.started.append((run, epochs, done))
-
-  def epoch(self, run, epoch, seeds, train, test):
-    self.epochs.append((run, epoch))
-    self.values.append((run, epoch, seeds, train, test))
-    if (run, epoch) == self.stop_after:
-      self.number = signal.SIGTERM
+def wire(digits_dir):
+  """Makes the objects of an experiment with a tiny budget on digits."""
+  return functools.partial(small_experiments.tiny, data_dir=digits_dir)
 
 
 @pytest.fixture(scope='session')
-def observer():
-  return _Observer
-
-
-@pytest.fixture(scope='session')
-def teacher_dir(make_settings, tmp_path_factory):
+def teacher_dir(wire, tmp_path_factory):
   """The workdir of a trained teacher."""
   workdir = tmp_path_factory.mktemp('teacher')
-  experiment = recipes.prepare_teacher(make_settings())
-  recipes.train_teacher(experiment, workdir, _Observer())
+  small_experiments.train_teacher(wire(), workdir)
   return workdir
 
 
 class _Outcome:
   """A distillation, and what it went through."""
 
-  def __init__(self, workdir, settings, observer):
-    self.workdir, self.observer = workdir, observer()
+  def __init__(self, workdir, wired, scratch):
+    self.workdir, self.wired = workdir, wired
+    self.observer = small_experiments.Observer()
     self.orders = []  # of each run, the numbers of the epochs it went through
     self.batches = []  # where they are streamed
-    self.experiment = recipes.prepare(settings)
     with pytest.MonkeyPatch.context() as patch:
-      patch.setattr(training, 'resident_epoch', self._noted)
+      patch.setattr(build, 'resident_epoch', self._noted)
       patch.setattr(data, 'batches', self._seen)
-      self.result = recipes.distill(self.experiment, workdir, self.observer)
+      self.result = small_experiments.distil(
+        wired, workdir, self.observer, scratch=scratch
+      )
 
   def _noted(self, *args, **kwargs):
     run, numbers = _resident_epoch(*args, **kwargs), []
@@ -119,18 +88,18 @@ class _Outcome:
 
 
 @pytest.fixture(scope='session')
-def distilled(make_settings, teacher_dir, observer, tmp_path_factory):
+def distilled(wire, teacher_dir, tmp_path_factory):
   """Distills by a method; once for the session."""
   outcomes = {}
 
-  def distill(method, **changes):
-    key = (method, *changes.items())
+  def distil(method, *, scratch=True, **changes):
+    key = (method, scratch, *changes.items())
     if key not in outcomes:
-      settings = make_settings(
+      wired = wire(
         method=method, teacher_checkpoint=str(teacher_dir), **changes
       )
       workdir = tmp_path_factory.mktemp('run')
-      outcomes[key] = _Outcome(workdir, settings, observer)
+      outcomes[key] = _Outcome(workdir, wired, scratch)
     return outcomes[key]
 
-  return distill
+  return distil

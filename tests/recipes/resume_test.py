@@ -5,6 +5,8 @@ import signal
 import jax
 import numpy as np
 import pytest
+import small_experiments
+from small_experiments import Observer
 
 from kdjax import checkpoint, recipes, training
 
@@ -12,14 +14,14 @@ _CHANGES = {'method': 'fitnets', 'epochs': 4, 'hint_epochs': 2}
 
 
 @pytest.fixture(scope='module')
-def experiment(make_settings):
-  return recipes.prepare(make_settings(**_CHANGES))
+def wired(wire):
+  return wire(**_CHANGES)
 
 
 @pytest.fixture(scope='module')
-def uninterrupted(experiment, observer, tmp_path_factory):
+def uninterrupted(wired, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('whole')
-  return workdir, recipes.distill(experiment, workdir, observer())
+  return workdir, small_experiments.distil(wired, workdir)
 
 
 def _assert_equal(one, other):
@@ -28,15 +30,15 @@ def _assert_equal(one, other):
 
 def _assert_same_result(one, other):
   _assert_equal(one.teacher.variables, other.teacher.variables)
-  assert one.teacher.accuracy == other.teacher.accuracy
+  assert one.teacher.measures == other.teacher.measures
   for run in ('scratch', 'distilled'):
     first, second = getattr(one, run), getattr(other, run)
     _assert_equal(first.variables, second.variables)
-    np.testing.assert_array_equal(first.accuracy, second.accuracy)
+    _assert_equal(first.measures, second.measures)
 
 
 def test_interrupted_in_every_stage_gives_the_same_students(
-  experiment, uninterrupted, observer, tmp_path
+  wired, uninterrupted, tmp_path
 ):
   heard, started = [], []
   for run, epoch, of in (
@@ -45,17 +47,17 @@ def test_interrupted_in_every_stage_gives_the_same_students(
     ('hint', 1, 2),
     ('distilled', 1, 2),
   ):
-    listener = observer(stop_after=(run, epoch))
+    listener = Observer(stop_after=(run, epoch))
     with pytest.raises(training.Interrupted) as caught:
-      recipes.distill(experiment, tmp_path, listener, listener)
+      small_experiments.distil(wired, tmp_path, listener)
     assert caught.value.signal_number == signal.SIGTERM
     message = str(caught.value)
     assert f'epoch {epoch} of {of} of the {run} run' in message
     assert str(tmp_path) in message
     assert checkpoint.latest_step(tmp_path / 'checkpoints' / run) == epoch
     heard += listener.epochs
-  listener = observer()
-  result = recipes.distill(experiment, tmp_path, listener, listener)
+  listener = Observer()
+  result = small_experiments.distil(wired, tmp_path, listener)
   heard, started = heard + listener.epochs, listener.started
   assert started == [
     ('teacher', 2, 2),
@@ -77,22 +79,20 @@ def test_interrupted_in_every_stage_gives_the_same_students(
   _assert_same_result(result, uninterrupted[1])
 
 
-def test_a_finished_distillation_is_read_again(
-  experiment, uninterrupted, observer
-):
+def test_a_finished_distillation_is_read_again(wired, uninterrupted):
   workdir, result = uninterrupted
-  listener = observer()
-  again = recipes.distill(experiment, workdir, listener)
+  listener = Observer()
+  again = small_experiments.distil(wired, workdir, listener)
   assert listener.epochs == []
   assert again.distilled.steps == 0
   _assert_same_result(again, result)
   assert recipes.summarise(again, 1.0)['distilled']['accuracy'] == [
-    float(x) for x in result.distilled.accuracy
+    float(x) for x in result.distilled.measures['accuracy']
   ]
 
 
 def test_checkpoints_come_every_few_epochs(
-  make_settings, teacher_dir, observer, tmp_path, monkeypatch
+  wire, teacher_dir, tmp_path, monkeypatch
 ):
   saved = []
 
@@ -102,12 +102,8 @@ def test_checkpoints_come_every_few_epochs(
 
   save_really = checkpoint.save
   monkeypatch.setattr(checkpoint, 'save', save)
-  settings = make_settings(
-    scratch=False,
-    checkpoint_every=2,
-    teacher_checkpoint=str(teacher_dir),
-  )
-  recipes.distill(recipes.prepare(settings), tmp_path, observer())
+  wired = wire(checkpoint_every=2, teacher_checkpoint=str(teacher_dir))
+  small_experiments.distil(wired, tmp_path, scratch=False)
   assert saved == [
     ('teacher', 0),
     ('checkpoints/distilled', 2),

@@ -3,17 +3,18 @@
 import jax
 import numpy as np
 
-from kdjax import data, recipes, training, transforms
-from kdjax.recipes import programs
+from kdjax import data, recipes, training
 
 
 def _assert_equal(one, other):
   jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
-def _load(workdir, run, experiment, name='mlp_student'):
-  return recipes.load_variables(
-    experiment.settings, experiment.dataset, workdir / run, name
+def _stacked(workdir, run):
+  """The variables that a run has saved, one model per seed."""
+  networks = recipes.load(workdir / run)
+  return jax.tree.map(
+    lambda *leaves: np.stack(leaves), *(one.variables for one in networks)
   )
 
 
@@ -43,23 +44,22 @@ def test_the_observer_hears_of_every_epoch(distilled):
       assert values.shape == (2,)
 
 
-def _start(experiment):
+def _start(wired):
   """The students before their first step."""
-  settings, dataset, _ = experiment
   return training.init_students(
     (0, 1),
-    recipes.make_model(settings, dataset, 'mlp_student'),
-    transforms.labels(),
+    wired.student,
+    wired.task.objective,
     training.make_optimizer('sgd', 0.1),
-    programs.batch_shapes(dataset),
+    wired.task.batch(),
     {},
   ).model
 
 
 def test_the_hint_stage_leaves_upper_layers_alone(distilled):
   outcome = distilled('fitnets')
-  start = _start(outcome.experiment).params
-  hint = _load(outcome.workdir, 'hint', outcome.experiment).params
+  start = _start(outcome.wired).params
+  hint = _stacked(outcome.workdir, 'hint').params
   _assert_equal(hint['head'], start['head'])
   for name, leaf in start['stage1']['dense'].items():
     assert not np.array_equal(hint['stage1']['dense'][name], leaf)
@@ -70,9 +70,8 @@ def test_the_hint_stage_leaves_upper_layers_alone(distilled):
 def test_the_second_stage_goes_on_where_the_first_ended(distilled):
   outcome = distilled('fitnets')
   assert outcome.orders == [[0, 1], [0], [1]]  # scratch, hint, distilled
-  start = _start(outcome.experiment).params['stage1']['dense']['kernel']
-  hint = _load(outcome.workdir, 'hint', outcome.experiment)
-  hint = hint.params['stage1']['dense']['kernel']
+  start = _start(outcome.wired).params['stage1']['dense']['kernel']
+  hint = _stacked(outcome.workdir, 'hint').params['stage1']['dense']['kernel']
   end = outcome.result.distilled.variables.params['stage1']['dense']['kernel']
   # What the hint stage has added is still there: the second stage's own part
   # is about as long and points elsewhere.
@@ -82,7 +81,7 @@ def test_the_second_stage_goes_on_where_the_first_ended(distilled):
 
 def test_the_transfer_set_is_what_the_student_sees(distilled):
   outcome = distilled('kd', stream=True, scratch=False)
-  train = outcome.experiment.dataset.train.arrays()
+  train = outcome.wired.dataset.train.arrays()
   subset = data.transfer_subset(0, train['label'], 120)
   wanted = sorted(train['image'][subset].reshape(120, -1).tolist())
   training_batches = [x for x in outcome.batches if len(x['label']) == 64]

@@ -80,17 +80,17 @@ def test_few_steps_are_computed_in_vain(batches, steps, window):
     jax.debug.callback(lambda: computed.append(1))
     return states + 1, batch['teacher']['logits']
 
-  teacher = models.Model(None, apply)
-  states, metrics = jax.jit(
-    lambda states: ahead_module.scan_ahead(
-      step,
-      training.Ahead(teacher, ('logits',), batches),
-      None,
-      lambda number: {'image': jnp.full(1, number)},
-      states,
-      steps,
+  ahead = training.Ahead(models.Model(None, apply), ('logits',), batches)
+
+  @jax.jit
+  def epoch(states):
+    scanned = ahead_module.windows(
+      step, ahead, None, lambda number: {'image': jnp.full(1, number)}, steps
     )
-  )(jnp.zeros((), jnp.int32))
+    states, metrics = jax.lax.scan(scanned.run, states, scanned.firsts)
+    return states, ahead_module.of_steps(metrics, steps)
+
+  states, metrics = epoch(jnp.zeros((), jnp.int32))
   assert shown == [window]
   assert states == steps
   assert metrics.ravel().tolist() == list(range(steps))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kdjax import cache, data, models, training, transforms
+from kdjax import cache, data, models, tasks, training, transforms
 
 _EXAMPLES, _BATCH, _CLASSES = 44, 16, 3  # the third batch is 12 and padding
 _RANDOM = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def _train(states, variables, form, count, cached=None, epochs=range(3)):
     teacher=None if cached else _TEACHER,
     axis_name=training.AXIS,
     over_students=training.vmapped,
-    measures={'accuracy': training.accuracy},
+    measures={'accuracy': tasks.correct},
   )
   run = _FORMS[form](
     step,

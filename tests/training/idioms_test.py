@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from kdjax import models, training, transforms
+from kdjax import models, tasks, training, transforms
 
 _BATCH, _CLASSES = 16, 4
 
@@ -80,7 +80,7 @@ def _parts(name, terms=None):
     'label': np.arange(_BATCH, dtype=np.int32) % _CLASSES,
     'weight': np.ones(_BATCH, np.float32),
   }
-  measures = {'accuracy': training.accuracy}
+  measures = {'accuracy': tasks.correct}
   if name == 'no labels':
     del batch['label']
     measures = {}

@@ -7,7 +7,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from kdjax import models, training, transforms
+from kdjax import models, tasks, training, transforms
 
 _WEIGHT = np.array([1.25, 1.25, 1.25, 0.0, 1.25], np.float32)
 _LABEL = np.array([0, 2, 1, 1, 0], np.int32)
@@ -80,7 +80,7 @@ def _distillation(student, teacher, rate=0.3):
     loss,
     optimizer,
     teacher=teacher,
-    measures={'accuracy': training.accuracy},
+    measures={'accuracy': tasks.correct},
   )
   shapes = {'image': jax.ShapeDtypeStruct((5, 2, 2, 1), jnp.float32)}
   outputs = {'logits': jax.ShapeDtypeStruct((5, 3), jnp.float32)}
@@ -212,25 +212,34 @@ def test_dropout_differs_by_step_and_by_seed():
   assert float(step(first, None, batch)[1]['loss']) == losses[0]
 
 
+def _eval_step(params):
+  measures = tasks.of_classes(3, ('accuracy', 'loss'))
+  model = models.from_function(_linear, params)
+  return training.make_eval_step(model, measures)
+
+
 def test_eval_step_counts_real_examples_only():
   params = _parameters(1)
   batch = _batch()
-  step = training.make_eval_step(models.from_function(_linear, params))
-  sums = step(models.ModelVariables(params, {}), batch)
+  sums = _eval_step(params)(models.ModelVariables(params, {}), batch)
   logits = _numpy_logits(params, batch['image'])
   losses = -np.log(_softmax(logits))[np.arange(5), _LABEL]
   real = np.array([True, True, True, False, True])
-  assert int(sums['examples']) == 4
-  assert int(sums['correct']) == (logits.argmax(axis=1) == _LABEL)[real].sum()
-  np.testing.assert_allclose(sums['loss'], losses[real].sum(), rtol=1e-5)
+  right = (logits.argmax(axis=1) == _LABEL)[real].sum()
+  assert sums.keys() == {'accuracy', 'loss'}
+  for measured in sums.values():
+    assert int(measured['examples']) == 4
+  assert int(sums['accuracy']['sum']) == right
+  np.testing.assert_allclose(sums['loss']['sum'], losses[real].sum(), rtol=1e-5)
 
 
 def test_eval_step_ignores_what_padding_holds():
   params = _parameters(1)
   batch = _batch()
-  step = training.make_eval_step(models.from_function(_linear, params))
+  step = _eval_step(params)
   variables = models.ModelVariables(params, {})
   clean = step(variables, batch)
   spoilt = {**batch, 'image': batch['image'].at[3].set(jnp.nan)}
-  for name, value in step(variables, spoilt).items():
-    np.testing.assert_array_equal(value, clean[name])
+  jax.tree.map(
+    np.testing.assert_array_equal, step(variables, spoilt), clean
+  )

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kdjax import models, training, transforms
+from kdjax import models, tasks, training, transforms
 
 _SHAPES = {'image': jax.ShapeDtypeStruct((6, 4, 4, 1), jnp.float32)}
 _SEEDS = (3, 0, 11)
@@ -80,7 +80,7 @@ def singles(setup, starts):
     _loss(),
     optimizer,
     teacher=teacher,
-    measures={'accuracy': training.accuracy},
+    measures={'accuracy': tasks.correct},
   )
   step = jax.jit(step)
   return [_three_steps(step, state, variables) for state in starts]
@@ -101,7 +101,7 @@ def test_stacked_students_equal_single_ones(setup, stacked, singles, over):
     optimizer,
     teacher=teacher._replace(apply=counted),
     over_students=over,
-    measures={'accuracy': training.accuracy},
+    measures={'accuracy': tasks.correct},
   )
   states, history = _three_steps(jax.jit(step), stacked, variables)
   assert len(calls) == 1  # one pass for all students, one trace for all steps

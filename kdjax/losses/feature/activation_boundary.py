@@ -27,6 +27,10 @@ def activation_boundary_loss(
 
   Time and memory `O(N H W C)`.
 
+  >>> student, teacher = jnp.array([[2.0, -0.5]]), jnp.ones((1, 2))
+  >>> print(activation_boundary_loss(student, teacher))
+  [2.25]
+
   Args:
     student: Pre-activations, shape `[batch, ...]`.
     teacher: Same shape as `student`.

@@ -12,6 +12,10 @@ from kdjax.losses.feature import maps
 def attention_map(features: chex.Array, *, p: chex.Numeric = 2.0) -> jax.Array:
   """Where a layer is active: the spatial map `mean_c |f_c|^p`, of length 1.
 
+  >>> features = jnp.array([3.0, 4.0]).reshape(1, 1, 2, 1)
+  >>> [round(x, 4) for x in attention_map(features, p=1)[0].tolist()]
+  [0.6, 0.8]
+
   Args:
     features: Feature map, shape `[batch, height, width, channels]`.
     p: Power of the activations; higher favours the most active neurons. At
@@ -53,6 +57,11 @@ def attention_transfer_loss(
   the maps differ in size, the features of the larger are average-pooled.
 
   Time `O(N H W C)`, memory `O(N H W)` beyond the inputs.
+
+  >>> student = jnp.array([3.0, 4.0]).reshape(1, 1, 2, 1)
+  >>> loss = attention_transfer_loss(student, student[:, :, ::-1], p=1)
+  >>> print(f'{loss[0]:.4f}')
+  0.0400
 
   Args:
     student: Shape `[batch, height, width, student_channels]`.

@@ -27,6 +27,10 @@ def attention_matrix_loss(
 
   Time and memory `O(N A T^2)` for `A` heads.
 
+  >>> scores = jnp.array([[[[1.0, 2.0], [3.0, 4.0]]]])
+  >>> print(attention_matrix_loss(scores, scores + 0.5))
+  [0.25]
+
   Args:
     student_scores: Shape `[batch, heads, tokens, tokens]`.
     teacher_scores: Same shape as `student_scores`.

@@ -29,6 +29,11 @@ def attention_distribution_loss(
 
   Time and memory `O(N A T^2)` for `A` heads.
 
+  >>> teacher = jnp.log(jnp.array([[[[0.5, 0.5], [0.25, 0.75]]]]))
+  >>> loss = attention_distribution_loss(jnp.zeros_like(teacher), teacher)
+  >>> print(f'{loss[0]:.4f}')
+  0.0654
+
   Args:
     student_scores: Unnormalised log attention, shape
       `[batch, heads, tokens, tokens]`, queries before keys. Where a model
@@ -84,6 +89,11 @@ def self_attention_relation_loss(
 
   Time `O(N T^2 D)`, memory `O(N R T^2)` for `R` relation heads.
 
+  >>> tokens = jnp.eye(2)[None]
+  >>> loss = self_attention_relation_loss(tokens, 2 * tokens, relation_heads=1)
+  >>> print(f'{loss[0]:.4f}')
+  0.2250
+
   Args:
     student: Queries, keys or values of all heads, concatenated, shape
       `[batch, tokens, student_dim]`.
@@ -127,6 +137,11 @@ def minilm_loss(
 
   Time `O(N T^2 D)`, memory `O(N A T^2)` for `A` heads.
 
+  >>> student = (jnp.eye(2)[None],) * 3
+  >>> teacher = (2 * jnp.eye(2)[None],) * 3
+  >>> print(f'{minilm_loss(student, teacher, heads=1)[0]:.4f}')
+  0.4500
+
   Args:
     student: Queries, keys and values of all heads, concatenated, each
       `[batch, tokens, student_dim]`.
@@ -168,6 +183,11 @@ def minilmv2_loss(
 
   `sum_i weights_i self_attention_relation_loss(student_i, teacher_i)`. The
   weights are 1 in public code.
+
+  >>> student = [jnp.eye(2)[None]] * 3
+  >>> teacher = [2 * jnp.eye(2)[None]] * 3
+  >>> print(f'{minilmv2_loss(student, teacher, relation_heads=1)[0]:.4f}')
+  0.6751
 
   Args:
     student: Queries, keys and values, each `[batch, tokens, student_dim]`.

@@ -24,6 +24,11 @@ def channel_wise_loss(
 
   Time and memory `O(N H W C)`.
 
+  >>> teacher = jnp.log(jnp.array([3.0, 1.0])).reshape(1, 1, 2, 1)
+  >>> loss = channel_wise_loss(jnp.zeros_like(teacher), teacher, temperature=1)
+  >>> print(f'{loss[0]:.4f}')
+  0.1308
+
   Args:
     student: Shape `[batch, height, width, channels]`; features pass a 1x1
       convolution where the channels differ.

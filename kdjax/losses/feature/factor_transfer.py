@@ -33,6 +33,11 @@ def factor_transfer_loss(
 
   Time `O(N H W C)`, memory `O(N H W C)`.
 
+  >>> student = jnp.array([3.0, 4.0]).reshape(1, 1, 2, 1)
+  >>> loss = factor_transfer_loss(student, student[:, :, ::-1], p1=1)
+  >>> print(f'{loss[0]:.4f}')
+  0.2000
+
   Args:
     student: Translated factors, shape `[batch, height, width, channels]`.
     teacher: Paraphrased factors, shape `[batch, height', width', channels']`;

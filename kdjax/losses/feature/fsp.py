@@ -16,6 +16,9 @@ def fsp_matrix(bottom: chex.Array, top: chex.Array) -> jax.Array:
   smaller. (The paper and torchdistill max-pool: pool before, and equal sizes
   are left alone.)
 
+  >>> print(fsp_matrix(jnp.ones((1, 4, 4, 1)), 2 * jnp.ones((1, 2, 2, 3))))
+  [[[2. 2. 2.]]]
+
   Args:
     bottom: Shape `[batch, height, width, bottom_channels]`.
     top: Shape `[batch, height', width', top_channels]`.
@@ -60,6 +63,10 @@ def fsp_loss(
   unsquared.)
 
   Time `O(N C_bottom C_top H W)`, memory `O(N C_bottom C_top)`.
+
+  >>> bottom, top = jnp.ones((1, 4, 4, 1)), jnp.ones((1, 2, 2, 3))
+  >>> print(fsp_loss((bottom, top), (bottom, 3 * top)))
+  [4.]
 
   Args:
     student: Feature maps of two layers, `(bottom, top)`, each

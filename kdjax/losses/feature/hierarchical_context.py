@@ -29,6 +29,10 @@ def hierarchical_context_loss(
 
   Time and memory `O(N H W C)`.
 
+  >>> student = jnp.ones((1, 8, 8, 2))
+  >>> print(hierarchical_context_loss(student, 3 * student))
+  [4.]
+
   Args:
     student: Fused features, shape `[batch, height, width, channels]`. A pooled
       feature is a map of 1 x 1.

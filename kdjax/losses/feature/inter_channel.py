@@ -20,6 +20,10 @@ def inter_channel_loss(student: chex.Array, teacher: chex.Array) -> jax.Array:
 
   Time `O(N C^2 H W)`, memory `O(N C^2)`.
 
+  >>> student, teacher = jnp.eye(2).reshape(1, 1, 2, 2), jnp.ones((1, 1, 2, 2))
+  >>> print(f'{inter_channel_loss(student, teacher)[0]:.4f}')
+  0.5858
+
   Args:
     student: Shape `[batch, height, width, channels]`; features pass a 1x1
       convolution and batch norm where the channels differ.

@@ -14,6 +14,10 @@ def random_mask(
 ) -> jax.Array:
   """A mask that hides each entry with probability `ratio`.
 
+  >>> mask = random_mask(jax.random.key(0), (2, 1, 1, 8), ratio=0.25)
+  >>> mask.shape, mask.dtype
+  ((2, 1, 1, 8), dtype('bool'))
+
   Args:
     key: Random key.
     shape: Shape of the mask, with 1 where entries are hidden together:
@@ -39,6 +43,10 @@ def masked_generative_loss(
   weights (7e-5 for classification, 2e-5 for dense prediction) are for the sum.
 
   Time and memory `O(N H W C)`.
+
+  >>> teacher = jnp.ones((1, 2, 2, 3))
+  >>> print(masked_generative_loss(0 * teacher, teacher))
+  [12.]
 
   Args:
     student: Generated features, shape `[batch, ...]`.

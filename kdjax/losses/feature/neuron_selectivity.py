@@ -23,6 +23,10 @@ def linear_neuron_selectivity_loss(
 
   Time `O(N H W C)`, memory `O(N H W)` beyond the normalised maps.
 
+  >>> student, teacher = jnp.eye(2).reshape(1, 1, 2, 2), jnp.ones((1, 1, 2, 2))
+  >>> print(f'{linear_neuron_selectivity_loss(student, teacher)[0]:.4f}')
+  0.0858
+
   Args:
     student: Shape `[batch, height, width, student_channels]`.
     teacher: Shape `[batch, height', width', teacher_channels]`; the larger map
@@ -60,6 +64,10 @@ def polynomial_neuron_selectivity_loss(
   The defaults are the paper's, and the kernel that benchmarks use, with weight
   50. Time `O(N C^2 H W)`, memory `O(N C^2)`. (The usual code holds an
   `N x C x C x H W` tensor.)
+
+  >>> student, teacher = jnp.eye(2).reshape(1, 1, 2, 2), jnp.ones((1, 1, 2, 2))
+  >>> print(f'{polynomial_neuron_selectivity_loss(student, teacher)[0]:.4f}')
+  0.5000
 
   Args:
     student: Shape `[batch, height, width, student_channels]`.
@@ -100,6 +108,10 @@ def gaussian_neuron_selectivity_loss(
   """Squared MMD with the kernel `exp(-|x - y|^2 / (2 variance))`.
 
   Time `O(N C^2 H W)`, memory `O(N C^2)`.
+
+  >>> student, teacher = jnp.eye(2).reshape(1, 1, 2, 2), jnp.ones((1, 1, 2, 2))
+  >>> print(f'{gaussian_neuron_selectivity_loss(student, teacher)[0]:.4f}')
+  0.3776
 
   Args:
     student: Shape `[batch, height, width, student_channels]`.

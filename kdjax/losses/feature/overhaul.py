@@ -35,6 +35,11 @@ def overhaul_loss(
 
   Time and memory `O(N H W C)`.
 
+  >>> student = jnp.array([1.0, -2.0]).reshape(1, 1, 1, 2)
+  >>> teacher = jnp.array([3.0, -1.0]).reshape(1, 1, 1, 2)
+  >>> print(overhaul_loss(student, teacher, jnp.array([-0.5, -0.5])))
+  [4.]
+
   Args:
     student: Pre-activations, shape `[batch, height, width, channels]`.
     teacher: Shape `[batch, height', width', channels]`.
@@ -77,6 +82,9 @@ def overhaul_margin(scale: chex.Array, bias: chex.Array) -> jax.Array:
   `E[x | x < 0] = m - s phi(m / s) / Phi(-m / s)` for `x ~ N(m, s^2)`, with the
   batch norm's parameters `s = |scale|` and `m = bias`. As in the authors' code,
   channels that are negative with a probability below 0.001 get `-3 s`.
+
+  >>> print(f'{overhaul_margin(jnp.ones(1), jnp.zeros(1))[0]:.4f}')
+  -0.7979
 
   Args:
     scale: Scale (gamma) of the teacher's batch norm before the ReLU, shape

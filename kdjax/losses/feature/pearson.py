@@ -28,6 +28,10 @@ def pearson_feature_loss(
   A student of another size is resized bilinearly to the teacher's. Time and
   memory `O(N H W C)`.
 
+  >>> student = jnp.array([0.0, 1.0, 2.0, 3.0]).reshape(2, 1, 2, 1)
+  >>> print(f'{pearson_feature_loss(student, -student):.4f}')
+  1.5000
+
   Args:
     student: Shape `[batch, height, width, channels]`.
     teacher: Shape `[batch, height', width', channels]`.

@@ -21,6 +21,9 @@ def simkd_loss(student: chex.Array, teacher: chex.Array) -> jax.Array:
 
   Time and memory `O(N H W C)`.
 
+  >>> print(simkd_loss(jnp.ones((1, 2, 2, 3)), 3 * jnp.ones((1, 2, 2, 3))))
+  [4.]
+
   Args:
     student: Projected features, shape `[batch, height, width, channels]` (or
       `[batch, ..., channels]`).

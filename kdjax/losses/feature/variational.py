@@ -13,6 +13,9 @@ from kdjax.losses.feature import maps
 def initial_log_scale(variance: float = 5.0, *, eps: float = 1e-5) -> float:
   """The log scale at which `softplus(log_scale) + eps` is `variance`.
 
+  >>> round(initial_log_scale(5.0), 4)
+  4.9932
+
   Args:
     variance: Variance to start from, above `eps`.
     eps: As in `variational_information_loss`.
@@ -42,6 +45,13 @@ def variational_information_loss(
   is pooled before its regressor instead, by `maps.to_common_size`.
 
   Time and memory `O(N H W C)`.
+
+  >>> log_scale = jnp.full(2, initial_log_scale(1.0))
+  >>> loss = variational_information_loss(
+  ...   jnp.zeros((1, 2)), jnp.ones((1, 2)), log_scale
+  ... )
+  >>> print(f'{loss[0]:.4f}')
+  0.5000
 
   Args:
     mean: The regressor's output, shape `[batch, ..., channels]`.

@@ -17,6 +17,9 @@ def vitkd_mimicking_loss(student: chex.Array, teacher: chex.Array) -> jax.Array:
 
   Time and memory `O(N T D)`.
 
+  >>> print(vitkd_mimicking_loss(jnp.zeros((1, 4, 3)), jnp.ones((1, 4, 3))))
+  [12.]
+
   Args:
     student: Aligned tokens, shape `[batch, tokens, dim]` of one layer or
       `[batch, layers, tokens, dim]`.
@@ -51,6 +54,11 @@ def vitkd_generation_loss(
   authors' code.
 
   Time and memory `O(N T D)`.
+
+  >>> hidden = jnp.array([[True, True, False, False]])
+  >>> teacher = jnp.ones((1, 4, 3))
+  >>> print(vitkd_generation_loss(jnp.zeros((1, 4, 3)), teacher, hidden))
+  [12.]
 
   Args:
     student: Generated tokens of the last layer, shape `[batch, tokens, dim]`.
@@ -87,6 +95,9 @@ def random_hidden_tokens(
   key: chex.PRNGKey, shape: tuple[int, int], *, ratio: float = 0.5
 ) -> jax.Array:
   """Hides the same number of tokens, at random, of each example.
+
+  >>> print(random_hidden_tokens(jax.random.key(0), (2, 4)).sum(axis=-1))
+  [2 2]
 
   Args:
     key: Random key.

@@ -29,6 +29,11 @@ def relational_angle_loss(
   an `N x N x D` tensor of unit differences and `N^3` angles.) Differentiable in
   reverse mode only.
 
+  >>> student = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+  >>> teacher = jnp.array([[0.0], [1.0], [2.0]])
+  >>> print(f'{relational_angle_loss(student, teacher):.4f}')
+  0.1296
+
   Args:
     student: Embeddings, shape `[batch, student_dim]`.
     teacher: Embeddings, shape `[batch, teacher_dim]`.

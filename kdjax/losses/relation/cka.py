@@ -26,6 +26,10 @@ def linear_cka(
   features it nears 1 for unrelated representations. Compare its values only
   for equal numbers of examples.
 
+  >>> student = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+  >>> print(f'{linear_cka(student, student[:, :1]):.4f}')
+  0.7906
+
   Args:
     student: Features, shape `[batch, ...]`; flattened here.
     teacher: Features, shape `[batch, ...]`; need not be of the same size.
@@ -57,6 +61,10 @@ def linear_cka_loss(
   mask: chex.Array | None = None,
 ) -> jax.Array:
   """One minus `linear_cka`, to be minimised.
+
+  >>> student = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+  >>> print(f'{linear_cka_loss(student, student[:, :1]):.4f}')
+  0.2094
 
   Args:
     student: Features, shape `[batch, ...]`; flattened here.
@@ -100,6 +108,11 @@ def rbf_cka(
   batch. Time `O(N^2 D)` and 31 counts of `N^2` numbers for the median, memory
   `O(N^2 + N D)`.
 
+  >>> student = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+  >>> teacher = jnp.array([[0.0], [1.0], [2.0]])
+  >>> print(f'{rbf_cka(student, teacher):.4f}')
+  0.7442
+
   Args:
     student: Features, shape `[batch, ...]`; flattened here.
     teacher: Features, shape `[batch, ...]`; need not be of the same size.
@@ -132,6 +145,11 @@ def rbf_cka_loss(
   mask: chex.Array | None = None,
 ) -> jax.Array:
   """One minus `rbf_cka`, to be minimised.
+
+  >>> student = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+  >>> teacher = jnp.array([[0.0], [1.0], [2.0]])
+  >>> print(f'{rbf_cka_loss(student, teacher):.4f}')
+  0.2558
 
   Args:
     student: Features, shape `[batch, ...]`; flattened here.

@@ -29,6 +29,10 @@ def in_batch_contrastive_loss(
   `contrastive_representation_loss`. CLIP is symmetric with a temperature that
   trains. Time `O(N^2 D)`, memory `O(N^2 + N D)`.
 
+  >>> rows = jnp.eye(2)
+  >>> print(f'{in_batch_contrastive_loss(rows, rows, temperature=1.0):.4f}')
+  0.3133
+
   Args:
     student: Embeddings, shape `[batch, dim]`; normalised here.
     teacher: Same shape; normalised here.

@@ -42,6 +42,10 @@ def init_contrast_memory(
 ) -> ContrastMemory:
   """Random embeddings, uniform with variance `1 / dim`; no constants yet.
 
+  >>> memory = init_contrast_memory(jax.random.key(0), 10, dim=4)
+  >>> memory.student.shape, memory.teacher.shape
+  ((10, 4), (10, 4))
+
   Args:
     key: From `jax.random.key`.
     examples: How many there are in the training set.
@@ -90,6 +94,14 @@ def contrastive_representation_loss(
   example by example and again in the backward pass; or, where
   `examples <= 4 (K + 1)`, one product of time `O(N D examples)` and memory
   `O(N K)`. (The usual form gathers `N x K x D` numbers twice.)
+
+  >>> rows, index = jnp.eye(2), jnp.array([0, 1])
+  >>> memory = ContrastMemory(rows, rows, jnp.full(2, -jnp.inf))
+  >>> loss, memory = contrastive_representation_loss(
+  ...   rows, rows, memory, index, jnp.array([[0, 1], [1, 0]]), temperature=1.0
+  ... )
+  >>> print(f'{loss:.4f}')
+  1.9031
 
   Args:
     student: Projected embeddings of length 1, shape `[batch, dim]`.

@@ -26,6 +26,9 @@ def correlation_congruence_loss(
   distance of the features, and zero already when every second example is
   matched. Time and memory `O(N D)`.
 
+  >>> print(correlation_congruence_loss(jnp.zeros((2, 3)), jnp.ones((2, 3))))
+  3.0
+
   Args:
     student: Embeddings, shape `[batch, dim]`.
     teacher: Same shape.
@@ -78,6 +81,10 @@ def kernel_correlation_congruence_loss(
   torchdistill neither normalises the rows, without which this is not a series
   of the Gaussian, nor squares the norm: `normalise=False, squared=False`.
   Time `O(N^2 (D + max_p))`, memory `O(N^2 + N D)`.
+
+  >>> loss = kernel_correlation_congruence_loss(jnp.eye(2), jnp.ones((2, 2)))
+  >>> print(f'{loss:.4f}')
+  0.1266
 
   Args:
     student: Embeddings, shape `[batch, student_dim]`.

@@ -28,6 +28,11 @@ def relational_distance_loss(
 
   Time `O(N^2 D)`, memory `O(N^2 + N D)`.
 
+  >>> student = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+  >>> teacher = jnp.array([[0.0], [1.0], [2.0]])
+  >>> print(f'{relational_distance_loss(student, teacher):.4f}')
+  0.0717
+
   Args:
     student: Embeddings, shape `[batch, student_dim]`.
     teacher: Embeddings, shape `[batch, teacher_dim]`.

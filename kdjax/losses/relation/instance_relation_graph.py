@@ -27,6 +27,9 @@ def instance_vertex_loss(
 
   Time and memory `O(N D)`.
 
+  >>> print(instance_vertex_loss(jnp.zeros((2, 3)), 2 * jnp.ones((2, 3))))
+  4.0
+
   Args:
     student: Features, shape `[batch, ...]`.
     teacher: Same shape.
@@ -67,6 +70,11 @@ def instance_edge_loss(
   paper's Caffe layer takes it for a constant, has half of the rest of the
   gradient (of `A_ij` and `A_ji` it counts one), and a loss of
   `1 / (2 N) |A_s - A_t|_F**2`. Time `O(N^2 D)`, memory `O(N^2 + N D)`.
+
+  >>> student = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+  >>> teacher = jnp.array([[0.0], [1.0], [2.0]])
+  >>> print(f'{instance_edge_loss(student, teacher):.4f}')
+  0.1944
 
   Args:
     student: Features of a layer, shape `[batch, ...]`; flattened here. (The
@@ -112,6 +120,11 @@ def instance_transformation_loss(
   width; the PyTorch form averages the earlier map to the size of the later one
   and halves the later's channels. The gradient flows through the largest, as in
   the latter. Time and memory `O(N H W C)`.
+
+  >>> early, late = jnp.zeros((2, 1)), jnp.array([[1.0], [3.0]])
+  >>> loss = instance_transformation_loss((early, late), (early, early + 1))
+  >>> print(f'{loss:.4f}')
+  0.3951
 
   Args:
     student: Features of an earlier and a later layer, each of shape
@@ -168,6 +181,11 @@ def instance_relation_graph_loss(
   files weigh each edge and transformation term 0.005 beside sums where there
   are means here: `0.0025 * batch` in these terms, 0.16 for its batch of 64.
   Time `O(N^2 D)`, memory `O(N^2 + N D)`.
+
+  >>> logits, layer = jnp.array([[0.0], [2.0]]), jnp.array([[1.0], [2.0]])
+  >>> loss = instance_relation_graph_loss(logits, -logits, [layer], [-layer])
+  >>> print(f'{loss:.4f}')
+  0.8000
 
   Args:
     student_logits: Shape `[batch, classes]`.

@@ -28,6 +28,10 @@ def negative_table(labels: chex.Array, classes: int) -> NegativeTable:
   of its own: the negatives of an example are then all others (the paper's form
   without labels).
 
+  >>> table = negative_table(jnp.array([0, 1, 0]), 2)
+  >>> print(table.order, table.start, table.sizes)
+  [0 2 1] [0 2] [2 1]
+
   Args:
     labels: Class of every training example, integers, shape `[examples]`.
     classes: How many there are.
@@ -60,6 +64,11 @@ def sample_negatives(
 
   Depends on the key and the global batch only: drawn with the same key, for
   the gathered batch, it is the same on any number of devices.
+
+  >>> table = negative_table(jnp.array([0, 1, 0]), 2)
+  >>> key, labels, index = jax.random.key(0), jnp.array([0]), jnp.array([2])
+  >>> print(sample_negatives(key, labels, index, table, negatives=3))
+  [[2 1 1 1]]
 
   Args:
     key: From `jax.random.key`; another for every step.

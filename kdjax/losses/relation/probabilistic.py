@@ -32,6 +32,9 @@ def probabilistic_transfer_loss(
   and probabilities have 1e-7 added. Zero rows have cosine 0 with all. Time
   `O(N^2 D)`, memory `O(N^2 + N D)`. Differentiable in reverse mode only.
 
+  >>> print(f'{probabilistic_transfer_loss(jnp.eye(2), jnp.ones((2, 2))):.4f}')
+  0.0294
+
   Args:
     student: Embeddings, shape `[batch, student_dim]`.
     teacher: Embeddings, shape `[batch, teacher_dim]`.

@@ -26,6 +26,9 @@ def similarity_preserving_loss(
   normalised. Time `O(N^2 D)`, memory `O(N^2 + N D)`. Differentiable in reverse
   mode only.
 
+  >>> print(f'{similarity_preserving_loss(jnp.eye(2), jnp.ones((2, 2))):.4f}')
+  0.2929
+
   Args:
     student: Features, shape `[batch, ...]`.
     teacher: Features, shape `[batch, ...]`; need not be of the same size.

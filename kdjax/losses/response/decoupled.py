@@ -53,6 +53,12 @@ def decoupled_parts(
 
   Time and memory `O(N C)`.
 
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> labels = jnp.array([0])
+  >>> parts = decoupled_parts(logits[:, ::-1], logits, labels, temperature=1.0)
+  >>> print(f'{parts.target[0]:.4f} {parts.non_target[0]:.4f}')
+  0.2231 0.1035
+
   Args:
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.
     teacher_logits: Same shape as `student_logits`.
@@ -118,6 +124,12 @@ def decoupled_loss(
   `beta` 2 (ResNet-56 and -110), 6 (wide ResNets, VGG) or 8 (ResNet-32x4),
   weight 1 beside a cross-entropy of weight 1, and a weight that rises linearly
   from 0 over the first 20 epochs; on ImageNet `beta` 0.5 and temperature 1.
+
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> labels = jnp.array([0])
+  >>> loss = decoupled_loss(logits[:, ::-1], logits, labels, temperature=1.0)
+  >>> print(f'{loss[0]:.4f}')
+  1.0510
 
   Args:
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.

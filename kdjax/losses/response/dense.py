@@ -27,6 +27,10 @@ def dense_soft_target_loss(
 
   Time and memory `O(P C)` for `P` positions in all.
 
+  >>> logits = jnp.log(jnp.array([[[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]]))
+  >>> print(f'{dense_soft_target_loss(logits[..., ::-1], logits)[0]:.4f}')
+  0.2749
+
   Args:
     student_logits: Shape `[batch, ..., classes]`, such as
       `[batch, height, width, classes]` or `[batch, tokens, classes]`.

@@ -46,6 +46,10 @@ def dist_loss(
 
   Time and memory `O(N C)`.
 
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> print(f'{dist_loss(logits[:, ::-1], logits):.4f}')
+  3.5952
+
   Args:
     student_logits: Unnormalised log probabilities, shape `[batch, classes]`.
     teacher_logits: Same shape as `student_logits`.

@@ -47,6 +47,12 @@ def linear_soft_target_loss(
   recompute the chunks. Forward mode (`jax.jvp`) is refused by JAX. Under jit
   with tokens sharded over a mesh every device computes its own tokens.
 
+  >>> hidden = jnp.eye(2)
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> loss = linear_soft_target_loss(hidden, head[:, ::-1], hidden, head)
+  >>> print(f'{loss:.4f}')
+  0.2749
+
   Args:
     student_hidden: Shape `[..., student_dim]`; the leading axes are tokens.
     student_head: Shape `[student_dim, vocabulary]`, or a `LinearHead`.
@@ -101,6 +107,11 @@ def linear_forward_kl_loss(
   `linear_soft_target_loss` without its factor `temperature**2`. Arguments,
   result, costs and errors are those of `linear_soft_target_loss`.
 
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> loss = linear_forward_kl_loss(jnp.eye(2), 0 * head, jnp.eye(2), head)
+  >>> print(f'{loss:.4f}')
+  0.0690
+
   References:
     Agarwal et al., `On-Policy Distillation of Language Models: Learning from
     Self-Generated Mistakes <https://arxiv.org/abs/2306.13649>`_, 2023.
@@ -129,6 +140,11 @@ def linear_reverse_kl_loss(
   """Mean `reverse_kl_loss` of two heads, without holding all logits.
 
   Arguments, result, costs and errors are those of `linear_soft_target_loss`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> loss = linear_reverse_kl_loss(jnp.eye(2), 0 * head, jnp.eye(2), head)
+  >>> print(f'{loss:.4f}')
+  0.0702
 
   References:
     Gu et al., `MiniLLM: Knowledge Distillation of Large Language Models
@@ -167,6 +183,13 @@ def linear_generalised_jensen_shannon_loss(
   `beta` is that of `generalised_jensen_shannon_loss`, 0 for forward and 1 for
   reverse KL.
 
+  >>> hidden, head = jnp.eye(2), jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])
+  >>> loss = linear_generalised_jensen_shannon_loss(
+  ...   hidden, 0 * head, hidden, jnp.log(head)
+  ... )
+  >>> print(f'{loss:.4f}')
+  0.0173
+
   References:
     Agarwal et al., `On-Policy Distillation of Language Models: Learning from
     Self-Generated Mistakes <https://arxiv.org/abs/2306.13649>`_, 2023.
@@ -193,6 +216,12 @@ def linear_top_k_soft_target_loss(
   chunk: int = _CHUNK,
 ) -> jax.Array:
   """Mean `top_k_soft_target_loss` of a head against cached targets, in chunks.
+
+  >>> head = jnp.log(jnp.array([[0.2, 0.3, 0.5], [0.5, 0.3, 0.2]]))
+  >>> indices, log_probs = jnp.array([[0], [2]]), jnp.log(jnp.full((2, 1), 0.5))
+  >>> loss = linear_top_k_soft_target_loss(jnp.eye(2), head, indices, log_probs)
+  >>> print(f'{loss:.4f}')
+  0.2231
 
   Args:
     student_hidden: Shape `[..., student_dim]`; the leading axes are tokens.

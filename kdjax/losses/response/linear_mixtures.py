@@ -44,6 +44,11 @@ def linear_skew_kl_loss(
   Arguments, result, costs and errors are those of `linear_soft_target_loss`;
   `skew` is that of `skew_kl_loss`.
 
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> loss = linear_skew_kl_loss(jnp.eye(2), head[::-1], jnp.eye(2), head)
+  >>> print(f'{loss:.4f}')
+  0.2174
+
   References:
     Ko et al., `DistiLLM: Towards Streamlined Distillation for Large Language
     Models <https://arxiv.org/abs/2402.03898>`_, 2024.
@@ -79,6 +84,11 @@ def linear_skew_reverse_kl_loss(
 
   Arguments, result, costs and errors are those of `linear_soft_target_loss`;
   `skew` is that of `skew_reverse_kl_loss`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> loss = linear_skew_reverse_kl_loss(jnp.eye(2), 0 * head, jnp.eye(2), head)
+  >>> print(f'{loss:.4f}')
+  0.0563
 
   References:
     Ko et al., `DistiLLM: Towards Streamlined Distillation for Large Language
@@ -118,6 +128,14 @@ def linear_alpha_beta_loss(
   Arguments, result, costs and errors are those of `linear_soft_target_loss`;
   `alpha` and `beta` are those of `alpha_beta_loss`.
 
+  >>> hidden = jnp.eye(2)
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> loss = linear_alpha_beta_loss(
+  ...   hidden, head[::-1], hidden, head, alpha=0.5, beta=0.0
+  ... )
+  >>> print(f'{loss:.4f}')
+  0.4763
+
   References:
     Wang et al., `ABKD: Pursuing a Proper Allocation of the Probability Mass in
     Knowledge Distillation via alpha-beta-Divergence
@@ -156,6 +174,14 @@ def linear_interpolated_target_loss(
   `progress` is that of `interpolated_target_loss`. The student's
   part of the target has no gradient.
 
+  >>> hidden = jnp.eye(2)
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> loss = linear_interpolated_target_loss(
+  ...   hidden, head[::-1], hidden, head, progress=0.4
+  ... )
+  >>> print(f'{loss:.4f}')
+  0.0443
+
   References:
     Shing et al., `TAID: Temporally Adaptive Interpolated Distillation for
     Efficient Knowledge Transfer in Language Models
@@ -193,6 +219,11 @@ def linear_adaptive_kl_loss(
   Arguments, result, costs and errors are those of `linear_soft_target_loss`;
   `head_share` is that of `adaptive_kl_loss`.
 
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> loss = linear_adaptive_kl_loss(jnp.eye(2), head[::-1], jnp.eye(2), head)
+  >>> print(f'{loss:.4f}')
+  0.2749
+
   References:
     Wu et al., `Rethinking Kullback-Leibler Divergence in Knowledge Distillation
     for Large Language Models <https://arxiv.org/abs/2404.02657>`_, 2024.
@@ -218,6 +249,11 @@ def linear_sampled_soft_target_loss(
   chunk: int = _CHUNK,
 ) -> jax.Array:
   """Mean `sampled_soft_target_loss` of a head against drawn targets, in chunks.
+
+  >>> drawn = jnp.array([[0, 2]]), jnp.array([[0.5, 0.5]])
+  >>> hidden, head = jnp.ones((1, 2)), jnp.zeros((2, 3))
+  >>> print(f'{linear_sampled_soft_target_loss(hidden, head, *drawn):.4f}')
+  1.0986
 
   Args:
     student_hidden: Shape `[..., student_dim]`; the leading axes are tokens.

@@ -42,6 +42,11 @@ def normalised_loss(
 
   Time and memory `O(N C)`.
 
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> loss = normalised_loss(logits[:, ::-1], logits, jnp.array([0]))
+  >>> print(f'{loss[0]:.4f}')
+  1.9695
+
   Args:
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.
     teacher_logits: Same shape as `student_logits`.

@@ -44,6 +44,11 @@ def sample_targets(
   float32's rounding, 1e-7, are drawn with errors of that size; in float64 they
   are not. Time `O(N (C + samples log C))`, memory `O(N (C + samples))`.
 
+  >>> logits = jnp.array([[0.0, -jnp.inf]])
+  >>> drawn = sample_targets(jax.random.key(0), logits, samples=2)
+  >>> print(drawn.indices, drawn.weights)
+  [[0 0]] [[0.5 0.5]]
+
   Args:
     key: From `jax.random.key`; another for every draw.
     teacher_logits: Unnormalised log probabilities, shape `[..., classes]`.

@@ -83,6 +83,10 @@ def skew_reverse_kl_loss(
   student says. At `skew` 0 it is `reverse_kl_loss`. Bounds, accuracy, masked
   classes and costs are those of `skew_kl_loss`.
 
+  >>> teacher = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> print(f'{skew_reverse_kl_loss(jnp.zeros((1, 3)), teacher)[0]:.4f}')
+  0.0563
+
   Args:
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.
     teacher_logits: Same shape as `student_logits`.

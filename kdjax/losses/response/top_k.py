@@ -33,6 +33,12 @@ def top_k_soft_target_loss(
   left out of both, and the teacher's other shares grow accordingly; so is a
   class that the student masks. Time and memory `O(N C)`.
 
+  >>> student = jnp.log(jnp.array([[0.2, 0.3, 0.5]]))
+  >>> best, log_probs = jnp.array([[0]]), jnp.log(jnp.array([[0.5]]))
+  >>> loss = top_k_soft_target_loss(student, best, log_probs)
+  >>> print(f'{loss[0]:.4f}')
+  0.2231
+
   Args:
     student_logits: Unnormalised log probabilities, shape `[..., classes]`.
     teacher_indices: Integers, the teacher's best classes, `[..., k]`, distinct.

@@ -44,3 +44,7 @@ __all__ = [
   'TransposedConvolution',
   'VariationalRegressor',
 ]
+
+
+def __dir__() -> list[str]:
+  return sorted(__all__)

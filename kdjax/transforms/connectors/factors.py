@@ -19,6 +19,11 @@ class Paraphraser(nn.Module):
   Three 3x3 convolutions and three transposed ones, each with bias and leaky
   ReLU (slope 0.1), without batch norm.
 
+  >>> key, x = jax.random.key(0), jnp.ones((2, 4, 4, 6))
+  >>> factors, x = jax.eval_shape(Paraphraser(6, 3).init_with_output, key, x)[0]
+  >>> factors.shape, x.shape
+  ((2, 4, 4, 3), (2, 4, 4, 6))
+
   Attributes:
     channels: Of the teacher's map.
     factors: Channels of the factors.
@@ -46,6 +51,10 @@ class Paraphraser(nn.Module):
 
 class Translator(nn.Module):
   """Factors of the student's map: three 3x3 convolutions with batch norm.
+
+  >>> key, x = jax.random.key(0), jnp.ones((2, 4, 4, 3))
+  >>> jax.eval_shape(Translator(5).init_with_output, key, x)[0].shape
+  (2, 4, 4, 5)
 
   Attributes:
     factors: Channels of the factors.

@@ -16,6 +16,11 @@ class MaskedGenerator(nn.Module):
   A 1x1 convolution where the channels differ, then two 3x3 convolutions with
   bias and a ReLU between them.
 
+  >>> key, x = jax.random.key(0), jnp.ones((2, 4, 4, 3))
+  >>> kept = jnp.ones((2, 4, 4, 1), bool)
+  >>> jax.eval_shape(MaskedGenerator(5).init_with_output, key, x, kept)[0].shape
+  (2, 4, 4, 5)
+
   Attributes:
     channels: Of the teacher's map.
 
@@ -46,6 +51,12 @@ class TokenGenerator(nn.Module):
   A dense layer where the dimensions differ, a learnt token in place of hidden
   ones, then two 3x3 convolutions over the grid of tokens, with a ReLU between.
 
+  >>> key, x = jax.random.key(0), jnp.ones((2, 4, 4, 3))
+  >>> hidden = jnp.zeros((2, 4, 4), bool)
+  >>> layer = TokenGenerator(5)
+  >>> jax.eval_shape(layer.init_with_output, key, x, hidden)[0].shape
+  (2, 4, 4, 5)
+
   Attributes:
     dim: Of the teacher's tokens.
 
@@ -74,6 +85,12 @@ class TokenGenerator(nn.Module):
 
 class TokenAlignment(nn.Module):
   """A dense layer for each of several tokens whose dimension differs.
+
+  >>> tokens = [jnp.ones((2, 4, 3)), jnp.ones((2, 4, 5))]
+  >>> align, key = TokenAlignment([5, 5]), jax.random.key(0)
+  >>> aligned, _ = jax.eval_shape(align.init_with_output, key, tokens)
+  >>> [x.shape for x in aligned]
+  [(2, 4, 5), (2, 4, 5)]
 
   Attributes:
     dims: Of the teacher's tokens, one for each of the student's.

@@ -32,6 +32,11 @@ def _uniform_bias(fan_in: int) -> nn.initializers.Initializer:
 class Convolution(nn.Module):
   """Convolution of side `kernel`, padded by half of it; computes as losses do.
 
+  >>> key, x = jax.random.key(0), jnp.ones((2, 8, 8, 3))
+  >>> layer = Convolution(5, 3, stride=2)
+  >>> jax.eval_shape(layer.init_with_output, key, x)[0].shape
+  (2, 4, 4, 5)
+
   Attributes:
     width: Number of output channels.
     kernel: Side of the kernel, or its height and width.
@@ -71,6 +76,11 @@ class Convolution(nn.Module):
 class TransposedConvolution(nn.Module):
   """Transposed convolution that multiplies the size by `stride`, with bias.
 
+  >>> key, x = jax.random.key(0), jnp.ones((2, 4, 4, 3))
+  >>> layer = TransposedConvolution(5, 4, stride=2)
+  >>> jax.eval_shape(layer.init_with_output, key, x)[0].shape
+  (2, 8, 8, 5)
+
   Attributes:
     width: Number of output channels.
     kernel: Side of the kernel.
@@ -100,6 +110,10 @@ class TransposedConvolution(nn.Module):
 class Dense(nn.Module):
   """Dense layer along the last axis, started as PyTorch's.
 
+  >>> key, x = jax.random.key(0), jnp.ones((2, 4, 3))
+  >>> jax.eval_shape(Dense(5).init_with_output, key, x)[0].shape
+  (2, 4, 5)
+
   Attributes:
     width: Number of outputs.
   """
@@ -123,6 +137,12 @@ class BatchNorm(nn.Module):
   """Batch normalisation whose statistics leave padding out.
 
   Otherwise `flax.linen.BatchNorm`, with the same names of variables.
+
+  >>> x = jnp.array([[1.0], [3.0], [jnp.nan]])
+  >>> mask = jnp.array([1, 1, 0])
+  >>> y, _ = BatchNorm(epsilon=0.0).init_with_output(jax.random.key(0), x, mask)
+  >>> print(y[:2, 0])
+  [-1.  1.]
 
   Attributes:
     axis_name: Mapped axis over which the statistics are taken; None for each

@@ -18,6 +18,10 @@ _NORMAL = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 class Projection(nn.Module):
   """A 1x1 convolution with bias: channels to channels.
 
+  >>> key, x = jax.random.key(0), jnp.ones((2, 8, 8, 3))
+  >>> jax.eval_shape(Projection(5).init_with_output, key, x)[0].shape
+  (2, 8, 8, 5)
+
   Attributes:
     width: Number of output channels.
   """
@@ -35,6 +39,10 @@ class Projection(nn.Module):
 
 class NormalisedProjection(nn.Module):
   """A 1x1 convolution without bias, then batch norm; no ReLU.
+
+  >>> key, x = jax.random.key(0), jnp.ones((2, 8, 8, 3))
+  >>> jax.eval_shape(NormalisedProjection(5).init_with_output, key, x)[0].shape
+  (2, 8, 8, 5)
 
   Attributes:
     width: Number of output channels.
@@ -65,6 +73,11 @@ class BoundaryConnector(nn.Module):
   From a map twice as large a 3x3 convolution of stride 2, from one half as
   large a transposed 4x4 convolution of stride 2, otherwise a valid convolution
   whose kernel just covers the difference in size.
+
+  >>> key, x = jax.random.key(0), jnp.ones((2, 8, 8, 3))
+  >>> layer = BoundaryConnector((4, 4, 5))
+  >>> jax.eval_shape(layer.init_with_output, key, x)[0].shape
+  (2, 4, 4, 5)
 
   Attributes:
     shape: Height, width and channels of the teacher's map.

@@ -15,6 +15,10 @@ class Regressor(nn.Module):
   in size, `1 + height - hint_height` (equation 3 of the paper); a smaller map
   is first enlarged bilinearly. Vectors and tokens go through a dense layer.
 
+  >>> key, x = jax.random.key(0), jnp.ones((2, 8, 8, 3))
+  >>> jax.eval_shape(Regressor((6, 6, 5)).init_with_output, key, x)[0].shape
+  (2, 6, 6, 5)
+
   Attributes:
     shape: Shape of the hint without the batch, `[..., channels]`.
     batch_norm: Batch norm before the ReLU, as in benchmark codebases.

@@ -16,6 +16,12 @@ _KERNEL_INIT = nn.initializers.variance_scaling(1.0, 'fan_in', 'uniform')
 class AttentionFusion(nn.Module):
   """Fuses one stage with what came of the deeper ones (ABF).
 
+  >>> key, x = jax.random.key(0), jnp.ones((2, 8, 8, 3))
+  >>> fusion, deeper = AttentionFusion(6, (4, 4, 5)), jnp.ones((2, 4, 4, 6))
+  >>> output, fused = jax.eval_shape(fusion.init_with_output, key, x, deeper)[0]
+  >>> output.shape, fused.shape
+  ((2, 4, 4, 5), (2, 4, 4, 6))
+
   Attributes:
     width: Channels of the fused features.
     shape: Height, width and channels of the teacher's map.
@@ -64,6 +70,13 @@ class AttentionFusion(nn.Module):
 
 class ReviewFusion(nn.Module):
   """The chain of `AttentionFusion`s from the deepest stage to the first.
+
+  >>> stages = [jnp.ones((2, 8, 8, 3)), jnp.ones((2, 4, 4, 6))]
+  >>> shapes, key = [(8, 8, 5), (2, 2, 7)], jax.random.key(0)
+  >>> fusion = ReviewFusion(shapes, width=6)
+  >>> outputs, _ = jax.eval_shape(fusion.init_with_output, key, stages)
+  >>> [x.shape for x in outputs]
+  [(2, 8, 8, 5), (2, 2, 2, 7)]
 
   Attributes:
     shapes: Height, width and channels of each of the teacher's maps, shallow

@@ -13,6 +13,11 @@ class SimKDProjector(nn.Module):
 
   Each without bias, with batch norm and ReLU.
 
+  >>> key, x = jax.random.key(0), jnp.ones((2, 8, 8, 3))
+  >>> layer = SimKDProjector(6, size=(4, 4))
+  >>> jax.eval_shape(layer.init_with_output, key, x)[0].shape
+  (2, 4, 4, 6)
+
   Attributes:
     channels: Of the teacher's map.
     size: Height and width of the teacher's map; a larger map is average-pooled

@@ -14,6 +14,12 @@ class VariationalRegressor(nn.Module):
 
   Three 1x1 convolutions without bias, with ReLU between them.
 
+  >>> key, x = jax.random.key(0), jnp.ones((2, 4, 4, 3))
+  >>> layer = VariationalRegressor(5, 4)
+  >>> mean, log_scale = jax.eval_shape(layer.init_with_output, key, x)[0]
+  >>> mean.shape, log_scale.shape
+  ((2, 4, 4, 5), (5,))
+
   Attributes:
     channels: Of the teacher's map.
     width: Channels between the convolutions.

@@ -22,6 +22,13 @@ def self_attention_relations(
 
   Weight 1, alone in the paper.
 
+  >>> names = 'query', 'key', 'value'
+  >>> student = dict.fromkeys(names, jnp.eye(2)[None])
+  >>> teacher = dict.fromkeys(names, 2 * jnp.eye(2)[None])
+  >>> term = self_attention_relations(student=names, teacher=names, heads=1)
+  >>> value(term, student, teacher)
+  0.45
+
   Args:
     student: Names of the student's queries, keys and values, each
       `[batch, tokens, dim]` of all heads, concatenated, or
@@ -54,6 +61,15 @@ def self_attention_relations_v2(
   Neither the attention heads nor the dimensions need agree. Weight 1, alone in
   the paper, from the last layer of base teachers and an upper middle layer of
   large ones.
+
+  >>> names = 'query', 'key', 'value'
+  >>> student = dict.fromkeys(names, jnp.eye(2)[None])
+  >>> teacher = dict.fromkeys(names, 2 * jnp.eye(2)[None])
+  >>> term = self_attention_relations_v2(
+  ...   student=names, teacher=names, relation_heads=1
+  ... )
+  >>> value(term, student, teacher)
+  0.6751
 
   Args:
     student: Names of the student's queries, keys and values, as for
@@ -88,6 +104,11 @@ def attention_matrices(
   """`kdjax.losses.attention_matrix_loss`, summed over layers (TinyBERT).
 
   Weight 1; the paper maps the student's layers uniformly to the teacher's.
+
+  >>> term = attention_matrices(student='scores', teacher='scores')
+  >>> student = {'scores': jnp.zeros((1, 2, 3, 3))}
+  >>> value(term, student, {'scores': jnp.full((1, 2, 3, 3), 0.5)})
+  0.25
 
   Args:
     student: Name of the student's attention scores before the softmax,

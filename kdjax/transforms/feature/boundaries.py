@@ -35,6 +35,11 @@ def activation_boundary(
   Weight 3/1000; the published schedule minimises this loss alone first and
   trains the task afterwards without it.
 
+  >>> term = activation_boundary(student='stage1', teacher='stage1')
+  >>> student = {'stage1': jnp.array([2.0, -0.5]).reshape(1, 1, 1, 2)}
+  >>> value(term, student, {'stage1': jnp.ones((1, 1, 1, 2))})
+  2.25
+
   Args:
     student: Name of the student's pre-activation, or names of several, shallow
       first.
@@ -89,6 +94,12 @@ def overhaul(
   )
   ```
 
+  >>> margins = {'stage1': jnp.array([-0.5, -0.5, -0.5])}
+  >>> term = overhaul(student='stage1', teacher='stage1', margins=margins)
+  >>> student = {'stage1': jnp.ones((2, 4, 4, 2))}
+  >>> shapes(term, student, {'stage1': jnp.ones((2, 4, 4, 3))})
+  [(3,), (3,), (1, 1, 2, 3)]
+
   Args:
     student: Name of the student's pre-activation, or names of several, shallow
       first.
@@ -140,6 +151,11 @@ def overhaul_margins(
   params: Mapping, paths: Mapping[str, str]
 ) -> dict[str, jax.Array]:
   """Margins of the teacher's pre-activations, from its batch norms.
+
+  >>> params = {'norm': {'scale': jnp.ones(1), 'bias': jnp.zeros(1)}}
+  >>> margins = overhaul_margins(params, {'stage1': 'norm'})
+  >>> print(f'{margins["stage1"][0]:.4f}')
+  -0.7979
 
   Args:
     params: The teacher's parameters, nested by name.

@@ -37,6 +37,11 @@ def factor_transfer(
   `whole_factors`). Metrics: `reconstruction` and `factor_transfer`, both at
   every step.
 
+  >>> term = factor_transfer(student='map', teacher='map', paraphraser_steps=10)
+  >>> student = {'map': jnp.ones((2, 4, 4, 3))}
+  >>> len(shapes(term, student, {'map': jnp.ones((2, 4, 4, 8))}))
+  24
+
   Args:
     student: Name of the student's map, `[batch, height, width, channels]`; a
       vector counts as a map of one position, which needs `whole_factors`:

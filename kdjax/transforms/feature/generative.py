@@ -34,6 +34,11 @@ def masked_generative(
   (`hide_channels=False`) with a ratio of 0.65 (two-stage detectors: 0.45) or
   0.75 (segmentation), weight 2e-5.
 
+  >>> term = masked_generative(student='stage1', teacher='stage1')
+  >>> student = {'stage1': jnp.ones((2, 4, 4, 3))}
+  >>> shapes(term, student, {'stage1': jnp.ones((2, 4, 4, 5))})
+  [(5,), (1, 1, 3, 5), (5,), (3, 3, 5, 5), (5,), (3, 3, 5, 5)]
+
   Args:
     student: Name of the student's map, the last stage's.
     teacher: Name of the teacher's map, of the same height and width.

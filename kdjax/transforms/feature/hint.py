@@ -22,6 +22,11 @@ def hint(
   regressor with the ReLU of the hint layer. Benchmark codebases use the mean
   of squares and a batch norm in the regressor; both have their keyword.
 
+  >>> student = {'stage1': jnp.ones((2, 8, 8, 3))}
+  >>> teacher = {'stage2': jnp.ones((2, 6, 6, 5))}
+  >>> shapes(hint(student='stage1', teacher='stage2'), student, teacher)
+  [(5,), (3, 3, 3, 5)]
+
   Args:
     student: Name of the student's guided layer, `[batch, ..., channels]`.
     teacher: Name of the teacher's hint layer, of the same rank.

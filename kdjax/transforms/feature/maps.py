@@ -34,6 +34,11 @@ def attention(
 
   Weight 1000 in benchmark codebases, every stage.
 
+  >>> term = attention(student='stage1', teacher='stage1', p=1)
+  >>> student = jnp.array([3.0, 4.0]).reshape(1, 1, 2, 1)
+  >>> value(term, {'stage1': student}, {'stage1': student[:, :, ::-1]})
+  0.04
+
   Args:
     student: Name of the student's map, or names of several.
     teacher: As many names of the teacher's maps.
@@ -63,6 +68,11 @@ def neuron_selectivity(
 
   Weight 50.
 
+  >>> term = neuron_selectivity(student='stage1', teacher='stage1')
+  >>> student = {'stage1': jnp.eye(2).reshape(1, 1, 2, 2)}
+  >>> value(term, student, {'stage1': jnp.ones((1, 1, 2, 2))})
+  0.5
+
   Args:
     student: Name of the student's map, or names of several; the paper's is
       the last one.
@@ -85,6 +95,11 @@ def linear_neuron_selectivity(
 ) -> base.LossTransform:
   """`linear_neuron_selectivity_loss`, summed over pairs of maps.
 
+  >>> term = linear_neuron_selectivity(student='stage1', teacher='stage1')
+  >>> student = {'stage1': jnp.eye(2).reshape(1, 1, 2, 2)}
+  >>> value(term, student, {'stage1': jnp.ones((1, 1, 2, 2))})
+  0.0858
+
   Args:
     student: Name of the student's map, or names of several.
     teacher: As many names of the teacher's maps.
@@ -105,6 +120,11 @@ def gaussian_neuron_selectivity(
   variance: Number | None = None,
 ) -> base.LossTransform:
   """`gaussian_neuron_selectivity_loss`, summed over pairs of maps.
+
+  >>> term = gaussian_neuron_selectivity(student='stage1', teacher='stage1')
+  >>> student = {'stage1': jnp.eye(2).reshape(1, 1, 2, 2)}
+  >>> value(term, student, {'stage1': jnp.ones((1, 1, 2, 2))})
+  0.3776
 
   Args:
     student: Name of the student's map, or names of several.
@@ -136,6 +156,12 @@ def fsp(
 
   Weight 50 in benchmark codebases, and the published schedule minimises this
   loss alone first and trains the task afterwards without it.
+
+  >>> names = 'stage1', 'stage2'
+  >>> student = dict(zip(names, jnp.ones((2, 1, 4, 4, 3)), strict=True))
+  >>> teacher = student | {'stage2': 3 * jnp.ones((1, 4, 4, 3))}
+  >>> value(fsp(student=names, teacher=names), student, teacher)
+  4.0
 
   Args:
     student: Names of at least two of the student's maps, bottom first.

@@ -25,6 +25,12 @@ def review(
   the losses are summed. Weight 0.6 to 8 by pair in the authors' CIFAR script,
   5 for most, growing linearly over the first 20 epochs.
 
+  >>> names = 'map', 'pooled'
+  >>> student = {'map': jnp.ones((2, 4, 4, 3)), 'pooled': jnp.ones((2, 6))}
+  >>> teacher = {'map': jnp.ones((2, 4, 4, 5)), 'pooled': jnp.ones((2, 7))}
+  >>> len(shapes(review(student=names, teacher=names), student, teacher))
+  14
+
   Args:
     student: Names of the student's stages, shallow first, as published every
       stage and at last the pooled `embedding`, a map of one position.

@@ -23,6 +23,11 @@ def simkd(*, teacher: str, student: str = 'projected') -> base.LossTransform:
   loss = transforms.simkd(teacher='stage3')
   ```
 
+  >>> student = {'projected': jnp.ones((1, 2, 2, 3))}
+  >>> teacher = {'stage3': 3 * jnp.ones((1, 2, 2, 3))}
+  >>> value(simkd(teacher='stage3'), student, teacher)
+  4.0
+
   Args:
     teacher: Name of the teacher's last map, before the global pooling.
     student: Name of the student's projected features.

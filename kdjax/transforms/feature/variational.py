@@ -23,6 +23,11 @@ def variational_information(
   `VariationalRegressor` whose kernels and log scales train with the student.
   Weight 1, every stage. The value may fall below zero.
 
+  >>> term = variational_information(student='map', teacher='map', width=4)
+  >>> student = {'map': jnp.ones((2, 4, 4, 3))}
+  >>> shapes(term, student, {'map': jnp.ones((2, 4, 4, 5))})
+  [(1, 1, 3, 4), (1, 1, 4, 4), (1, 1, 4, 5), (5,)]
+
   Args:
     student: Name of the student's map, or names of several.
     teacher: As many names of the teacher's maps.

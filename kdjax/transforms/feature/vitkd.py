@@ -38,6 +38,12 @@ def vitkd(
   the last tap a `TokenGenerator`, all trained with it. Weight 1. Metrics:
   `mimic` and `generate`, before their weights. The state holds a random key.
 
+  >>> names = 'block1', 'block4'
+  >>> student = dict.fromkeys(names, jnp.ones((2, 4, 3)))
+  >>> teacher = dict.fromkeys(names, jnp.ones((2, 4, 5)))
+  >>> len(shapes(vitkd(student=names, teacher=names), student, teacher))
+  9
+
   Args:
     student: Names of at least two taps, in the paper the first two blocks and
       the last: tokens `[batch, tokens, dim]` without class and distillation

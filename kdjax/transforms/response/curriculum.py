@@ -34,6 +34,11 @@ def curriculum_soft_targets(
   targets; the curriculum takes 10 of 240 epochs. Weight decay moves `x` towards
   0, as in the authors' code. The metric `temperature` shows where it is.
 
+  >>> term = curriculum_soft_targets(curriculum_steps=100)
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> value(term, {'logits': logits[:, ::-1]}, {'logits': logits})
+  0.2801
+
   Args:
     curriculum_steps: Steps after which the gradient is fully reversed.
     lowest: Bound of the temperature from below. Above 0.

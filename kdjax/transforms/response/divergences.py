@@ -16,6 +16,11 @@ def soft_targets(
 ) -> base.LossTransform:
   """`kdjax.losses.soft_target_loss` on the logits.
 
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> term = soft_targets(temperature=1.0)
+  >>> value(term, {'logits': logits[:, ::-1]}, {'logits': logits})
+  0.2749
+
   Args:
     temperature: Above 0. The default is what the field uses on CIFAR.
     mask: Name of the batch's entry `[batch, ...]` that is zero at tokens or
@@ -35,6 +40,11 @@ def standardised_soft_targets(
   """`kdjax.losses.standardised_soft_target_loss` on the logits.
 
   The authors weight it 9, beside 0.1 of `labels`.
+
+  >>> student = {'logits': jnp.array([[3.0, 2.0, 1.0]])}
+  >>> teacher = {'logits': jnp.array([[5.0, 7.0, 9.0]])}
+  >>> value(standardised_soft_targets(), student, teacher)
+  1.2806
 
   Args:
     temperature: Softens the standardised logits. Above 0.
@@ -60,6 +70,11 @@ def forward_kl(
 
   Language models take it at weight 1, without cross-entropy.
 
+  >>> teacher = {'logits': jnp.log(jnp.array([[0.5, 0.3, 0.2]]))}
+  >>> student = {'logits': jnp.zeros((1, 3))}
+  >>> value(forward_kl(), student, teacher)
+  0.069
+
   Args:
     temperature: Softens both predictions. Above 0.
     mask: As for `soft_targets`.
@@ -78,6 +93,11 @@ def reverse_kl(
   """`kdjax.losses.reverse_kl_loss` on the logits.
 
   Language models take it at weight 1, without cross-entropy.
+
+  >>> teacher = {'logits': jnp.log(jnp.array([[0.5, 0.3, 0.2]]))}
+  >>> student = {'logits': jnp.zeros((1, 3))}
+  >>> value(reverse_kl(), student, teacher)
+  0.0702
 
   Args:
     temperature: Softens both predictions. Above 0.
@@ -101,6 +121,11 @@ def generalised_jensen_shannon(
   """`kdjax.losses.generalised_jensen_shannon_loss` on the logits (GKD).
 
   The authors take it at weight 1, without cross-entropy.
+
+  >>> teacher = {'logits': jnp.log(jnp.array([[0.5, 0.3, 0.2]]))}
+  >>> student = {'logits': jnp.zeros((1, 3))}
+  >>> value(generalised_jensen_shannon(), student, teacher)
+  0.0173
 
   Args:
     beta: Share of the teacher in the mixture; exactly 0 gives the forward and
@@ -133,6 +158,11 @@ def dense_soft_targets(
   Weight 10 beside the cross-entropy in the paper. Every example counts alike,
   however many of its positions count; `soft_targets` with a mask counts every
   position alike.
+
+  >>> logits = jnp.log(jnp.array([[[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]]))
+  >>> student, teacher = {'logits': logits[..., ::-1]}, {'logits': logits}
+  >>> value(dense_soft_targets(), student, teacher)
+  0.2749
 
   Args:
     student: Name of the student's predictions, `[batch, ..., classes]`.

@@ -33,6 +33,11 @@ def linear_soft_targets(
   and may have `head_bias`, `head_scale` and `head_soft_cap`, see
   `kdjax.losses.LinearHead`.
 
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> value(linear_soft_targets(), teacher | {'head': head[::-1]}, teacher)
+  0.2749
+
   Args:
     student: Name of the student's hidden states, `[batch, ..., dim]`.
     teacher: Name of the teacher's.
@@ -64,7 +69,13 @@ def linear_forward_kl(
   vocabulary: int | None = None,
   chunk: int = 1024,
 ) -> base.LossTransform:
-  """`kdjax.losses.linear_forward_kl_loss`; otherwise `linear_soft_targets`."""
+  """`kdjax.losses.linear_forward_kl_loss`; otherwise `linear_soft_targets`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> value(linear_forward_kl(), teacher | {'head': 0 * head}, teacher)
+  0.069
+  """
   return of_heads(
     losses.linear_forward_kl_loss,
     (student, teacher),
@@ -83,7 +94,13 @@ def linear_reverse_kl(
   vocabulary: int | None = None,
   chunk: int = 1024,
 ) -> base.LossTransform:
-  """`kdjax.losses.linear_reverse_kl_loss`; otherwise `linear_soft_targets`."""
+  """`kdjax.losses.linear_reverse_kl_loss`; otherwise `linear_soft_targets`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> value(linear_reverse_kl(), teacher | {'head': 0 * head}, teacher)
+  0.0702
+  """
   return of_heads(
     losses.linear_reverse_kl_loss,
     (student, teacher),
@@ -107,6 +124,12 @@ def linear_generalised_jensen_shannon(
 
   `beta` as for `generalised_jensen_shannon`, all else as for
   `linear_soft_targets`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> term = linear_generalised_jensen_shannon()
+  >>> value(term, teacher | {'head': 0 * head}, teacher)
+  0.0173
   """
   return of_heads(
     losses.linear_generalised_jensen_shannon_loss,
@@ -130,6 +153,13 @@ def linear_top_k_soft_targets(
 
   The teacher's outputs must have `top_k_indices` and `top_k_log_probs`, see
   `kdjax.models.with_top_k`; the student's are as for `linear_soft_targets`.
+
+  >>> head = jnp.log(jnp.array([[0.2, 0.3, 0.5], [0.5, 0.3, 0.2]]))
+  >>> best, log_probs = jnp.array([[0], [2]]), jnp.log(jnp.full((2, 1), 0.5))
+  >>> teacher = {'top_k_indices': best, 'top_k_log_probs': log_probs}
+  >>> student = {'hidden': jnp.eye(2), 'head': head}
+  >>> value(linear_top_k_soft_targets(), student, teacher)
+  0.2231
 
   Args:
     student: Name of the student's hidden states, `[batch, ..., dim]`.

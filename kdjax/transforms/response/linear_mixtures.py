@@ -22,7 +22,13 @@ def linear_skew_kl(
   vocabulary: int | None = None,
   chunk: int = 1024,
 ) -> base.LossTransform:
-  """The chunked `skew_kl`."""
+  """The chunked `skew_kl`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> value(linear_skew_kl(), teacher | {'head': head[::-1]}, teacher)
+  0.2174
+  """
   return of_heads(
     losses.linear_skew_kl_loss,
     (student, teacher),
@@ -43,7 +49,13 @@ def linear_skew_reverse_kl(
   vocabulary: int | None = None,
   chunk: int = 1024,
 ) -> base.LossTransform:
-  """The chunked `skew_reverse_kl`."""
+  """The chunked `skew_reverse_kl`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> value(linear_skew_reverse_kl(), teacher | {'head': 0 * head}, teacher)
+  0.0563
+  """
   return of_heads(
     losses.linear_skew_reverse_kl_loss,
     (student, teacher),
@@ -67,7 +79,14 @@ def linear_alpha_beta(
   vocabulary: int | None = None,
   chunk: int = 1024,
 ) -> base.LossTransform:
-  """The chunked `alpha_beta`."""
+  """The chunked `alpha_beta`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> term = linear_alpha_beta(alpha=0.5, beta=0.0)
+  >>> value(term, teacher | {'head': head[::-1]}, teacher)
+  0.4763
+  """
   return of_heads(
     losses.linear_alpha_beta_loss,
     (student, teacher),
@@ -89,7 +108,13 @@ def linear_adaptive_kl(
   vocabulary: int | None = None,
   chunk: int = 1024,
 ) -> base.LossTransform:
-  """The chunked `adaptive_kl`."""
+  """The chunked `adaptive_kl`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> value(linear_adaptive_kl(), teacher | {'head': head[::-1]}, teacher)
+  0.2749
+  """
   return of_heads(
     losses.linear_adaptive_kl_loss,
     (student, teacher),
@@ -110,7 +135,14 @@ def linear_interpolated_targets(
   vocabulary: int | None = None,
   chunk: int = 1024,
 ) -> base.LossTransform:
-  """The chunked `interpolated_targets`."""
+  """The chunked `interpolated_targets`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> term = linear_interpolated_targets(progress=0.4)
+  >>> value(term, teacher | {'head': head[::-1]}, teacher)
+  0.0443
+  """
   return of_heads(
     losses.linear_interpolated_target_loss,
     (student, teacher),

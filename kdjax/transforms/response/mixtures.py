@@ -23,6 +23,10 @@ def skew_kl(
 
   The authors take it at weight 1, without cross-entropy.
 
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> value(skew_kl(), {'logits': logits[:, ::-1]}, {'logits': logits})
+  0.2174
+
   Args:
     skew: Share of the teacher in the mixture, from 0 to below 1.
     temperature: Softens both predictions. Above 0.
@@ -46,6 +50,11 @@ def skew_reverse_kl(
   *, skew: Number = 0.1, temperature: Number = 1.0, mask: str | None = None
 ) -> base.LossTransform:
   """`kdjax.losses.skew_reverse_kl_loss` on the logits (DistiLLM).
+
+  >>> teacher = {'logits': jnp.log(jnp.array([[0.5, 0.3, 0.2]]))}
+  >>> student = {'logits': jnp.zeros((1, 3))}
+  >>> value(skew_reverse_kl(), student, teacher)
+  0.0563
 
   Args:
     skew: Share of the student in the mixture, from 0 to below 1.
@@ -75,6 +84,11 @@ def alpha_beta(
   mask: str | None = None,
 ) -> base.LossTransform:
   """`kdjax.losses.alpha_beta_loss` on the logits (ABKD).
+
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> term = alpha_beta(alpha=0.5, beta=0.0)
+  >>> value(term, {'logits': logits[:, ::-1]}, {'logits': logits})
+  0.4763
 
   Args:
     alpha: Smaller, to concentrate on classes of large error. Finite.
@@ -109,6 +123,10 @@ def adaptive_kl(
 ) -> base.LossTransform:
   """`kdjax.losses.adaptive_kl_loss` on the logits (AKL).
 
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> value(adaptive_kl(), {'logits': logits[:, ::-1]}, {'logits': logits})
+  0.2749
+
   Args:
     head_share: Mass of the teacher's likely classes, from 0 to 1.
     temperature: Softens both predictions. Above 0.
@@ -138,6 +156,11 @@ def interpolated_targets(
   With `progress=optax.linear_schedule(0.4, 1.0, steps)` it is the authors' loss
   without adaptation; `adaptive_interpolated_targets` adapts. The metric
   `progress` shows where a schedule is.
+
+  >>> term = interpolated_targets(progress=0.4)
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> value(term, {'logits': logits[:, ::-1]}, {'logits': logits})
+  0.0443
 
   Args:
     progress: Share of the teacher in the target's logits, from 0 to 1.
@@ -190,6 +213,11 @@ def adaptive_interpolated_targets(
 
   The state holds `t`, `m` and the last loss, and goes on where a checkpoint
   ends. The metric `progress` is `t`.
+
+  >>> term = adaptive_interpolated_targets(steps=100)
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> value(term, {'logits': logits[:, ::-1]}, {'logits': logits})
+  0.0443
 
   Args:
     steps: Of the training.

@@ -16,6 +16,10 @@ def multi_labels(*, mask: str | None = None) -> base.LossTransform:
   Labels are 0 or 1, or shares between them, of the shape of the logits,
   `[batch, ..., labels]`.
 
+  >>> student = {'logits': jnp.zeros((1, 2))}
+  >>> value(multi_labels(), student, {}, label=jnp.array([[1, 0]]))
+  1.3863
+
   Args:
     mask: Name of the batch's entry that is zero at positions to leave out.
   """
@@ -45,6 +49,11 @@ def multi_label_soft_targets(
 ) -> base.LossTransform:
   """`kdjax.losses.multi_label_soft_target_loss` on the logits.
 
+  >>> logits = jnp.array([[2.0, 0.0, -1.0]])
+  >>> term = multi_label_soft_targets()
+  >>> value(term, {'logits': logits}, {'logits': 2 * logits})
+  0.1399
+
   Args:
     temperature: Above 0.
     mask: As for `soft_targets`.
@@ -67,6 +76,10 @@ def regression_labels(
   *, student: str = 'prediction', label: str = 'label'
 ) -> base.LossTransform:
   """Mean squared error of an output with an entry of the batch.
+
+  >>> student = {'prediction': jnp.array([1.0, 2.0])}
+  >>> value(regression_labels(), student, {}, label=jnp.array([1.0, 4.0]))
+  2.0
 
   Args:
     student: Name of the student's output, `[batch, ...]`.
@@ -103,6 +116,11 @@ def regression_targets(
 
   What soft targets are to a classifier, for networks that answer with numbers:
   no regressor stands between them.
+
+  >>> student = {'prediction': jnp.array([1.0, 2.0])}
+  >>> teacher = {'prediction': jnp.array([1.0, 4.0])}
+  >>> value(regression_targets(), student, teacher)
+  2.0
 
   Args:
     student: Name of the student's output, `[batch, ...]`.

@@ -34,6 +34,11 @@ def sampled_soft_targets(
   Targets that were drawn before and kept are for the loss itself, which
   `kdjax.transforms.stateless` makes a transform of.
 
+  >>> student = {'logits': jnp.zeros((1, 2))}
+  >>> teacher = {'logits': jnp.array([[0.0, -jnp.inf]])}
+  >>> value(sampled_soft_targets(samples=4), student, teacher)
+  0.6931
+
   Args:
     samples: Classes drawn for each position, 1 or more; the authors find 12
       enough.

@@ -19,6 +19,12 @@ def top_k_soft_targets(
   The teacher's outputs must have `top_k_indices` and `top_k_log_probs`, as
   `kdjax.models.with_top_k` gives them, at the same temperature.
 
+  >>> student = {'logits': jnp.log(jnp.array([[0.2, 0.3, 0.5]]))}
+  >>> best, log_probs = jnp.array([[0]]), jnp.log(jnp.array([[0.5]]))
+  >>> teacher = {'top_k_indices': best, 'top_k_log_probs': log_probs}
+  >>> value(top_k_soft_targets(temperature=1.0), student, teacher)
+  0.2231
+
   Args:
     temperature: Above 0.
     reverse: From the student's side, see the loss.

@@ -1,0 +1,74 @@
+"""Distils an ensemble of teachers, beside its best member.
+
+python -m experiments.ensemble
+python -m experiments.ensemble --teachers=mlp_teacher,cnn_teacher --members=2
+"""
+
+import time
+from collections.abc import Sequence
+
+from experiments import common, wiring
+from kdjax import models, recipes, reports, training
+
+common.define_run_flags()
+common.define_own_flag(
+  'Ensemble', 'teachers', '', 'Architectures, with commas. Default: --teacher.'
+)
+common.define_own_flag(
+  'Ensemble',
+  'members',
+  3,
+  'How many teachers of each architecture.',
+  lower_bound=1,
+)
+common.define_own_flag(
+  'Ensemble', 'of_logits', False, 'Average logits in place of probabilities.'
+)
+common.define_flags(*wiring.DISTILLATION, without=('teacher_checkpoint',))
+
+
+def main(argv: Sequence[str]) -> None:
+  """Runs and reports the ensemble that the flags describe."""
+  del argv
+  start, flag = time.perf_counter(), common.FLAGS
+  given = common.asked(*wiring.DISTILLATION)
+  common.use_devices()
+  wired = wiring.wire(given)
+  experiment, student, method = wired.experiment, wired.student, wired.method
+  names = flag.teachers or wired.teacher_model.name
+  teachers = wiring.make_models(given, wired.dataset, 'teachers', names)
+  together = models.ensemble_model([*teachers.values()] * flag.members)
+  recipes.check(experiment, student, together, method)
+  workdir = common.claim_workdir(
+    'ensemble', given, wired.task.name, 'ensemble', method.name
+  )
+  with training.StopSignal() as stop, reports.Recorder(workdir) as recorder:
+    experiment = experiment._replace(
+      workdir=workdir, observer=recorder, stop=stop
+    )
+    members = [
+      network
+      for name, model in teachers.items()
+      for network in recipes.train_teachers(
+        experiment.part('teachers'),
+        model,
+        wired.task,
+        epochs=wired.teacher_epochs,
+        members=flag.members,
+        name=name,
+      )
+    ]
+    results = recipes.ensemble(
+      experiment,
+      student,
+      members,
+      method,
+      of_logits=flag.of_logits,
+      scratch=given[recipes.Options].scratch,
+    )
+  summary = recipes.compare(results, time.perf_counter() - start)
+  common.report_comparison(workdir, summary)
+
+
+if __name__ == '__main__':
+  common.run(main)

@@ -1,0 +1,119 @@
+"""A method bound to a student and a teacher, checked before any training."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from kdjax import training
+from kdjax.methods import Method, Pair, Stage, of_loss
+from kdjax.models import Model, ModelVariables
+from kdjax.options import OptionError
+from kdjax.training import Experiment
+from kdjax.transforms import LossTransform
+
+
+class Plan(NamedTuple):
+  """What a method makes of a student and its teacher.
+
+  Attributes:
+    student: The student as the method trains it.
+    teacher: The teacher with the outputs that the method reads.
+    stages: The stages of the student's training.
+    kept: Shapes of the teacher's outputs that the stages read.
+  """
+
+  student: Model
+  teacher: Model
+  stages: tuple[Stage, ...]
+  kept: Mapping[str, jax.ShapeDtypeStruct]
+
+
+def plan(
+  experiment: Experiment,
+  student: Model,
+  teacher: Model,
+  method: Method | LossTransform,
+  variables: ModelVariables | None = None,
+  labels: Callable[[], np.ndarray] | None = None,
+) -> Plan:
+  """Binds a method to a student and its teacher.
+
+  Args:
+    experiment: Task and budget.
+    student: The student.
+    teacher: The teacher.
+    method: The method, or one loss to minimise.
+    variables: The teacher's variables; None to check before there are any.
+    labels: Gives the classes of the training examples; reads them by default.
+
+  Raises:
+    OptionError: if the method does not fit the networks or the budget.
+  """
+  if isinstance(method, LossTransform):
+    method = of_loss(method)
+  task = experiment.task
+  batch = task.batch()
+  teacher = method.teacher(teacher)
+  known = _shapes(teacher, batch) if variables is None else variables
+  student = method.student(student, teacher, known.params, batch, training.AXIS)
+  outputs = {
+    'teacher': jax.eval_shape(teacher.apply, known, batch)[0],
+    'student': jax.eval_shape(student.apply, _shapes(student, batch), batch)[0],
+  }
+  stages = method.stages(
+    Pair(
+      **outputs,
+      teacher_params=known.params,
+      examples=len(task.train),
+      labels=labels or task.train.labels,
+      epochs=experiment.epochs,
+      steps_per_epoch=experiment.steps_per_epoch,
+      names=(student.name, teacher.name),
+    )
+  )
+  losses = [stage.loss for stage in stages]
+  kept = training.teacher_outputs_read(experiment, losses, student, teacher)
+  return Plan(student, teacher, stages, kept)
+
+
+def check(
+  experiment: Experiment,
+  student: Model,
+  teacher: Model,
+  method: Method | LossTransform,
+  variables: ModelVariables | None = None,
+) -> None:
+  """Checks everything that needs no training.
+
+  Args:
+    experiment: As for `distil`.
+    student: The student.
+    teacher: The teacher.
+    method: The method.
+    variables: The teacher's variables, if it is trained already.
+
+  Raises:
+    OptionError: if method, networks, budget, devices and cache do not fit one
+      another.
+  """
+  check_devices(experiment)
+  planned = plan(experiment, student, teacher, method, variables)
+  training.check_cache(experiment, planned.teacher, variables, planned.kept)
+
+
+def check_devices(experiment: Experiment) -> None:
+  """Raises OptionError unless the devices divide the batch."""
+  size = experiment.budget.batch_size
+  try:
+    training.check_batch_size(size, experiment.devices)
+  except ValueError as error:
+    count = len(experiment.devices or jax.local_devices())
+    raise OptionError(
+      'batch_size', size, f'must be a multiple of the {count} devices'
+    ) from error
+
+
+def _shapes(model: Model, batch: Mapping) -> ModelVariables:
+  return jax.eval_shape(model.init, jax.random.key(0), batch)

@@ -1,0 +1,32 @@
+"""What is learned: a `Task` holds sources, views, objective and measures.
+
+`classification` makes a task of any two sources; `load` opens a data set of
+pictures by its options.
+"""
+
+from kdjax.tasks.images import Options, load, transfer
+from kdjax.tasks.measures import Measure, correct, of_classes, values
+from kdjax.tasks.task import (
+  Task,
+  batch_of_note,
+  classification,
+  note_of_batch,
+)
+
+__all__ = [
+  'Measure',
+  'Options',
+  'Task',
+  'batch_of_note',
+  'classification',
+  'correct',
+  'load',
+  'note_of_batch',
+  'of_classes',
+  'transfer',
+  'values',
+]
+
+
+def __dir__() -> list[str]:
+  return sorted(__all__)

@@ -1,0 +1,227 @@
+"""What a network is worth on a set of examples.
+
+A measure is a pair of functions: sums over some examples, which add up over
+batches and devices, and the value that follows from the sums of all examples.
+So macro F1 and calibration are exact on any number of devices.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from kdjax.losses.numerics import at_least_float32
+
+# (outputs, batch) -> one number per example.
+PerExample = Callable[[Mapping[str, jax.Array], Mapping], jax.Array]
+
+_NAMES = ('accuracy', 'loss', 'top_5', 'macro_f1', 'ece', 'class_accuracy')
+
+
+class Measure(NamedTuple):
+  """A measure of a network on a set of examples.
+
+  Attributes:
+    sums: `(outputs, batch, real) -> tree of arrays`, sums over the examples of
+      the batch for which `real`, bool `[batch]`, holds.
+    value: The sums over all examples, NumPy with any leading axes, to the
+      value: an array of those axes, or several of them by name.
+    each: One number per example whose mean is the value, to watch a student
+      train; None for a measure that is no such mean or is not watched.
+    higher_is_better: Whether a network with more of it is better.
+    unit: `%` for fractions, which reports show in percent; otherwise a unit.
+  """
+
+  sums: Callable[..., Any]
+  value: Callable[[Any], Any]
+  each: PerExample | None = None
+  higher_is_better: bool = True
+  unit: str = '%'
+
+
+def of_classes(classes: int, names: tuple[str, ...]) -> dict[str, Measure]:
+  """The measures of a classifier that have these names.
+
+  Args:
+    classes: Number of classes.
+    names: Of `accuracy`, `loss`, `top_5`, `macro_f1`, `ece` and
+      `class_accuracy`; `loss` is the cross-entropy in nats, which is the
+      negative log-likelihood.
+
+  Returns:
+    The measures by name, in this order.
+
+  Raises:
+    ValueError: if there is no such measure, or fewer than 5 classes for top_5.
+  """
+  made = {
+    'accuracy': accuracy,
+    'loss': cross_entropy,
+    'top_5': lambda: top_k(5),
+    'macro_f1': lambda: macro_f1(classes),
+    'ece': calibration_error,
+    'class_accuracy': lambda: class_accuracy(classes),
+  }
+  for name in names:
+    if name not in made:
+      raise ValueError(f'must be some of {", ".join(made)}')
+    if name == 'top_5' and classes < 5:
+      raise ValueError(f'top_5 needs 5 classes, the data have {classes}')
+  return {name: made[name]() for name in names}
+
+
+def names() -> tuple[str, ...]:
+  """Names that `of_classes` knows."""
+  return _NAMES
+
+
+def correct(outputs: Mapping[str, jax.Array], batch: Mapping) -> jax.Array:
+  """Whether each example is predicted right, 1 or 0.
+
+  Args:
+    outputs: With `logits`, shape `[..., classes]`.
+    batch: With `label`: integers `[...]`, or shares of the classes
+      `[..., classes]`, of which the largest is the right one.
+  """
+  logits, label = outputs['logits'], batch['label']
+  if label.shape == logits.shape:
+    label = jnp.argmax(label, axis=-1)
+  return (jnp.argmax(logits, axis=-1) == label).astype(jnp.float32)
+
+
+def accuracy() -> Measure:
+  """The share of examples that are predicted right."""
+
+  def sums(outputs, batch, real):
+    right = correct(outputs, batch) > 0
+    return {'sum': jnp.sum(real & right), 'examples': jnp.sum(real)}
+
+  return Measure(sums, _mean, each=correct)
+
+
+def top_k(k: int) -> Measure:
+  """The share of examples whose label is among the `k` best classes."""
+
+  def each(outputs, batch):
+    _, best = jax.lax.top_k(outputs['logits'], k)
+    return jnp.any(best == batch['label'][..., None], axis=-1).astype(
+      jnp.float32
+    )
+
+  def sums(outputs, batch, real):
+    right = each(outputs, batch) > 0
+    return {'sum': jnp.sum(real & right), 'examples': jnp.sum(real)}
+
+  return Measure(sums, _mean, each=each)
+
+
+def cross_entropy() -> Measure:
+  """The mean cross-entropy with the labels, in nats."""
+
+  def sums(outputs, batch, real):
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(
+      at_least_float32(outputs['logits']), batch['label']
+    )
+    total = jnp.sum(jnp.where(real, losses, 0))
+    return {'sum': total, 'examples': jnp.sum(real)}
+
+  return Measure(sums, _mean, higher_is_better=False, unit='nats')
+
+
+def macro_f1(classes: int) -> Measure:
+  """The mean over classes of F1, `2 tp / (2 tp + fp + fn)`.
+
+  A class that is neither predicted nor there counts 0, as in scikit-learn's
+  default.
+  """
+
+  def sums(outputs, batch, real):
+    label = batch['label']
+    predicted = jnp.argmax(outputs['logits'], axis=-1)
+    is_label, is_predicted = (
+      (x[:, None] == jnp.arange(classes)[None]) & real[:, None]
+      for x in (label, predicted)
+    )
+    return {
+      'right': jnp.sum(is_label & is_predicted, axis=0),
+      'labels': jnp.sum(is_label, axis=0),
+      'predictions': jnp.sum(is_predicted, axis=0),
+    }
+
+  def value(sums):
+    both = sums['labels'] + sums['predictions']
+    return np.mean(2 * sums['right'] / np.maximum(both, 1), axis=-1)
+
+  return Measure(sums, value)
+
+
+def calibration_error(bins: int = 15) -> Measure:
+  """The expected calibration error (ECE) of the predicted class.
+
+  The mean over examples of `|accuracy - confidence|` of the example's bin;
+  confidences from 0 to 1 fall into bins of equal width.
+
+  References:
+    Guo et al., `On Calibration of Modern Neural Networks
+    <https://arxiv.org/abs/1706.04599>`_, 2017, equation 5.
+  """
+
+  def sums(outputs, batch, real):
+    probs = jax.nn.softmax(at_least_float32(outputs['logits']), axis=-1)
+    confidence = jnp.max(probs, axis=-1)
+    # The paper's bins are open below and closed above.
+    place = jnp.clip(jnp.ceil(confidence * bins).astype(jnp.int32) - 1, 0)
+    inside = (place[:, None] == jnp.arange(bins)[None]) & real[:, None]
+    inside = inside.astype(confidence.dtype)
+    gap = correct(outputs, batch) - confidence
+    return {
+      'gap': jnp.sum(inside * gap[:, None], axis=0),
+      'examples': jnp.sum(real),
+    }
+
+  def value(sums):
+    return np.abs(sums['gap']).sum(axis=-1) / sums['examples']
+
+  return Measure(sums, value, higher_is_better=False)
+
+
+def class_accuracy(classes: int) -> Measure:
+  """The accuracy on the examples of every class; NaN where there is none."""
+
+  def sums(outputs, batch, real):
+    is_label = (batch['label'][:, None] == jnp.arange(classes)[None]) & (
+      real[:, None]
+    )
+    right = correct(outputs, batch)[:, None] > 0
+    return {
+      'right': jnp.sum(is_label & right, axis=0),
+      'labels': jnp.sum(is_label, axis=0),
+    }
+
+  def value(sums):
+    labels = sums['labels']
+    shares = np.where(labels > 0, sums['right'] / np.maximum(labels, 1), np.nan)
+    return {str(i): shares[..., i] for i in range(classes)}
+
+  return Measure(sums, value)
+
+
+def values(
+  measures: Mapping[str, Measure], sums: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+  """Values by name; those of a measure of several as `name/part`."""
+  found: dict[str, np.ndarray] = {}
+  for name, measure in measures.items():
+    value = measure.value(sums[name])
+    if isinstance(value, Mapping):
+      found |= {f'{name}/{part}': x for part, x in value.items()}
+    else:
+      found[name] = value
+  return found
+
+
+def _mean(sums: Mapping[str, np.ndarray]) -> np.ndarray:
+  return sums['sum'] / sums['examples']

@@ -1,0 +1,99 @@
+"""What is learned, whatever the data are."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from kdjax import data, transforms
+from kdjax.tasks import measures
+from kdjax.tasks.measures import Measure
+from kdjax.transforms import LossTransform
+
+
+class Task(NamedTuple):
+  """What is learned, from which examples, and how it is judged.
+
+  Attributes:
+    name: Names the data in reports and notes.
+    train: Training examples.
+    test: Test examples.
+    views: The augmentation of training examples.
+    objective: The loss from labels alone.
+    measures: What is reported of a network on the test examples, by name; the
+      first decides whether distillation helped.
+  """
+
+  name: str
+  train: data.Source
+  test: data.Source
+  views: data.Views
+  objective: LossTransform
+  measures: Mapping[str, Measure]
+
+  def batch(self, examples: int = 2) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and dtypes of a batch, for `init` and `jax.eval_shape`.
+
+    Args:
+      examples: How many the batch holds.
+    """
+    shown = {
+      **self.train.fetch(np.zeros(1, np.int64)),
+      'index': np.zeros(1, np.int32),
+      'weight': np.zeros(1, np.float32),
+    }
+    return {
+      name: jax.ShapeDtypeStruct((examples, *values.shape[1:]), values.dtype)
+      for name, values in shown.items()
+    }
+
+
+def classification(
+  name: str,
+  train: data.Source,
+  test: data.Source,
+  classes: int,
+  *,
+  views: data.Views | None = None,
+  reported: tuple[str, ...] = ('accuracy', 'loss'),
+) -> Task:
+  """The task of naming the class of every example, `batch['label']`.
+
+  Args:
+    name: Names the data.
+    train: Training examples with an integer `label`.
+    test: Test examples likewise.
+    classes: Number of classes.
+    views: The augmentation; none by default.
+    reported: Names of measures, see `tasks.measures.of_classes`.
+
+  Raises:
+    ValueError: if there is no such measure.
+  """
+  return Task(
+    name,
+    train,
+    test,
+    views or data.identity_view(),
+    transforms.weighted_sum(labels=(1.0, transforms.labels())),
+    measures.of_classes(classes, reported),
+  )
+
+
+def note_of_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
+  """The shapes of a batch's examples as JSON, for notes of saved networks."""
+  return {
+    name: {'shape': list(x.shape[1:]), 'dtype': np.dtype(x.dtype).name}
+    for name, x in batch.items()
+  }
+
+
+def batch_of_note(
+  note: Mapping[str, Any], examples: int = 2
+) -> dict[str, jax.ShapeDtypeStruct]:
+  """The batch whose shapes `note_of_batch` has written down."""
+  return {
+    name: jax.ShapeDtypeStruct((examples, *x['shape']), np.dtype(x['dtype']))
+    for name, x in note.items()
+  }

@@ -1,0 +1,245 @@
+"""The programs of a run: its states, step, epoch and evaluation.
+
+Training, the teacher's cache and the cost report all build them here.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from kdjax import tasks
+from kdjax.models import Model, ModelVariables, Network
+from kdjax.training import parallel, reads
+from kdjax.training.ahead import Ahead
+from kdjax.training.epoch_parts import Epoch
+from kdjax.training.epochs import resident_epoch, stepped_epoch
+from kdjax.training.evaluation import (
+  Evaluation,
+  resident_evaluation,
+  streaming_evaluation,
+)
+from kdjax.training.experiment import Experiment, Run
+from kdjax.training.optimizers import (
+  freeze_unreached,
+  make_optimizer,
+  make_schedule,
+)
+from kdjax.training.state import TrainState, init_students
+from kdjax.training.step import make_eval_step, make_train_step
+from kdjax.training.streaming import streaming_epoch
+from kdjax.training.students import unrolled, vmapped
+from kdjax.transforms import LossTransform
+
+# Larger training sets are streamed: they would crowd the device's memory.
+_LARGEST_RESIDENT_BYTES = 4 * 2**30
+_EVALUATION_BATCH = 512
+
+
+def optimizer(experiment: Experiment, run: Run) -> optax.GradientTransformation:
+  """The optimizer of a run, with its schedule."""
+  budget = experiment.budget
+  made = make_optimizer(
+    budget.optimizer,
+    make_schedule(
+      budget.schedule,
+      budget.learning_rate,
+      run.epochs * experiment.steps_per_epoch,
+    ),
+    weight_decay=budget.weight_decay,
+    clip_norm=budget.clip_norm,
+  )
+  return freeze_unreached(made) if run.freeze_unreached else made
+
+
+def initial_states(experiment: Experiment, run: Run) -> TrainState:
+  """The run's students before their first step, stacked."""
+  batch = experiment.task.batch()
+  teacher_outputs = {}
+  if run.teacher is not None:
+    teacher_outputs, _ = jax.eval_shape(
+      run.teacher.model.apply, run.teacher.variables, batch
+    )
+  states = init_students(
+    experiment.budget.all_seeds,
+    run.student,
+    run.loss,
+    optimizer(experiment, run),
+    batch,
+    teacher_outputs,
+  )
+  if run.start is None:
+    return states
+  # A copy: the first epoch donates its states, and the start is the caller's.
+  return states._replace(model=jax.tree.map(jnp.copy, run.start))
+
+
+def train_step(
+  experiment: Experiment,
+  run: Run,
+  over_students: Callable | None,
+  teacher: Model | None,
+) -> Callable:
+  """The run's step.
+
+  Args:
+    experiment: The optimizer, and what is watched.
+    run: The student and its loss.
+    over_students: From `over_students`; None for one student.
+    teacher: The teacher that runs in the step; None where its outputs come
+      with the batch.
+  """
+  measures = experiment.task.measures
+  return make_train_step(
+    run.student,
+    run.loss,
+    optimizer(experiment, run),
+    teacher=teacher,
+    axis_name=parallel.AXIS,
+    over_students=over_students,
+    measures={name: m.each for name, m in measures.items() if m.each},
+  )
+
+
+def over_students(stacked: ModelVariables) -> Callable:
+  """How to run several students in one program.
+
+  A vmapped convolution with one kernel per student is a grouped convolution,
+  which has no fast kernel. Vision transformers, which have a kernel too, were
+  measured to be faster unrolled on CPU, by 1.07 to 1.13.
+  """
+  return unrolled if _kernels(stacked) else vmapped
+
+
+def _kernels(stacked: Any) -> list[jax.Array]:
+  """The convolutions' kernels, `[students, height, width, in, out]`."""
+  return [leaf for leaf in jax.tree.leaves(stacked) if leaf.ndim == 5]
+
+
+def _slow_in_loops(states: TrainState) -> bool:
+  """Whether XLA:CPU takes far longer for a step inside a loop.
+
+  The gradients of convolutions do, also those of a loss's connectors. The only
+  convolution of a vision transformer is a matrix product, which is faster
+  inside a loop.
+  """
+  kernels = _kernels((states.model, states.loss))
+  return jax.default_backend() == 'cpu' and len(kernels) > 1
+
+
+def streams(experiment: Experiment, source: Any) -> bool:
+  """Whether a source is fed from the host."""
+  example = sum(
+    math.prod(x.shape[1:]) * x.dtype.itemsize
+    for x in experiment.task.batch().values()
+  )
+  return (
+    experiment.budget.stream or len(source) * example > _LARGEST_RESIDENT_BYTES
+  )
+
+
+def epoch(experiment: Experiment, run: Run, states: TrainState) -> Epoch:
+  """The run's epoch: as one program where that is fast, or streamed."""
+  source, devices = experiment.task.train, experiment.devices
+  more: dict[str, Any] = {}
+  if streams(experiment, source):
+    make = streaming_epoch
+  elif _slow_in_loops(states):
+    make = stepped_epoch
+  else:
+    make = resident_epoch
+    more['ahead'] = _ahead(experiment, run)
+  teacher = run.teacher
+  apart = run.cached is not None or more.get('ahead') is not None
+  step = train_step(
+    experiment,
+    run,
+    over_students(states.model),
+    None if apart or teacher is None else teacher.model,
+  )
+  return make(
+    step,
+    None if run.cached or teacher is None else teacher.variables,
+    source,
+    experiment.task.views.augment,
+    key=run.key,
+    batch_size=experiment.budget.batch_size,
+    devices=devices,
+    cached=run.cached,
+    **more,
+  )
+
+
+def _ahead(experiment: Experiment, run: Run) -> Ahead | None:
+  """The teacher of a run, if it is to answer several batches in one pass."""
+  batches = experiment.teacher_options.batches
+  if run.teacher is None or run.cached or batches == 1:
+    return None
+  read = teacher_outputs_read(
+    experiment, [run.loss], run.student, run.teacher.model
+  )
+  return Ahead(run.teacher.model, tuple(read), batches) if read else None
+
+
+def teacher_outputs_read(
+  experiment: Experiment,
+  losses: Iterable[LossTransform],
+  student: Model,
+  teacher: Model,
+) -> dict[str, jax.ShapeDtypeStruct]:
+  """Shapes of the teacher's outputs that any of the losses reads."""
+  batch = experiment.task.batch(experiment.budget.batch_size)
+  return reads.of_teacher(losses, student, teacher, batch)
+
+
+def evaluation(
+  experiment: Experiment, model: Model, stacked: ModelVariables
+) -> Evaluation:
+  """The evaluation of stacked models on the test set."""
+  task, devices = experiment.task, experiment.devices
+  make = (
+    streaming_evaluation
+    if streams(experiment, task.test)
+    else resident_evaluation
+  )
+  step = make_eval_step(model, task.measures, axis_name=parallel.AXIS)
+  sums = make(
+    over_students(stacked)(step),
+    task.test,
+    batch_size=_EVALUATION_BATCH,
+    devices=devices,
+  )
+  return lambda variables: tasks.values(task.measures, sums(variables))
+
+
+def evaluate(
+  experiment: Experiment, model: Model, stacked: ModelVariables
+) -> dict[str, np.ndarray]:
+  """The task's measures of stacked models on its test set, `[models]` each."""
+  run = evaluation(experiment, model, stacked)
+  return run(parallel.replicate(stacked, experiment.devices))
+
+
+def evaluate_network(experiment: Experiment, network: Network) -> Network:
+  """The network with what the task finds it worth on its test set."""
+  stacked = jax.tree.map(lambda x: x[None], network.variables)
+  found = evaluate(experiment, network.model, stacked)
+  measures = {name: float(values[0]) for name, values in found.items()}
+  return network._replace(measures=measures)
+
+
+def epoch_means(
+  metrics: Mapping[str, np.ndarray], examples: int, batch_size: int
+) -> dict[str, np.ndarray]:
+  """Means over an epoch's examples: the last batch may hold fewer."""
+  steps = len(metrics['loss'])
+  counts = np.full(steps, batch_size)
+  counts[-1] = examples - (steps - 1) * batch_size
+  return {
+    name: np.average(np.float64(values), axis=0, weights=counts)
+    for name, values in metrics.items()
+  }

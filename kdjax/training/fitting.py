@@ -1,0 +1,132 @@
+"""The loop: training with checkpoints, and the final models on disk."""
+
+import pathlib
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from kdjax import checkpoint
+from kdjax.models import Model, ModelVariables, Network
+from kdjax.tasks import note_of_batch
+from kdjax.training import build, parallel
+from kdjax.training.ending import Interrupted, check_finite
+from kdjax.training.experiment import Experiment, Run
+from kdjax.training.state import TrainState
+
+
+class Fitted(NamedTuple):
+  """The end of a run.
+
+  Attributes:
+    model: What trained.
+    variables: Stacked, one model per seed.
+    measures: On the test set after the last epoch, `[seeds]` each.
+    steps: Steps taken in this process.
+    seconds: Time they took, evaluation and checkpoints included.
+  """
+
+  model: Model
+  variables: ModelVariables
+  measures: dict[str, np.ndarray]
+  steps: int = 0
+  seconds: float = 0.0
+
+  def network(self, place: int = 0) -> Network:
+    """One of the trained networks, the first by default."""
+    return Network(
+      self.model,
+      jax.tree.map(lambda x: x[place], self.variables),
+      {name: float(values[place]) for name, values in self.measures.items()},
+    )
+
+
+def fit(experiment: Experiment, run: Run) -> Fitted:
+  """Trains, resuming from the run's last checkpoint if there is one.
+
+  The loop of every recipe. Models are saved in `workdir/<name of the run>`,
+  training states in `workdir/checkpoints`.
+
+  Raises:
+    DivergenceError: if the loss stops being finite.
+    Interrupted: if `experiment.stop` noted a signal; a checkpoint was saved.
+  """
+  name = experiment.prefix + run.name
+  directory = experiment.workdir / 'checkpoints' / name
+  states = build.initial_states(experiment, run)
+  done = checkpoint.latest_step(directory) or 0
+  if done:
+    states = checkpoint.restore(directory, states)
+  states = parallel.replicate(states, experiment.devices)
+  run_epoch = build.epoch(experiment, run, states)
+  evaluate = build.evaluation(experiment, run.student, states.model)
+  examples, budget = len(experiment.task.train), experiment.budget
+  experiment.observer.start(name, run.epochs, done)
+  begun, test = time.perf_counter(), None
+  for epoch in range(done, run.epochs):
+    states, metrics = run_epoch(states, run.epochs_before + epoch)
+    metrics = jax.device_get(metrics)
+    check_finite(metrics, epoch)
+    test = evaluate(states.model)
+    means = build.epoch_means(metrics, examples, budget.batch_size)
+    experiment.observer.epoch(name, epoch + 1, budget.all_seeds, means, test)
+    _save_if_due(experiment, run, directory, epoch + 1, states)
+  seconds = time.perf_counter() - begun
+  if test is None:
+    test = evaluate(states.model)
+  steps = (run.epochs - done) * experiment.steps_per_epoch
+  fitted = Fitted(run.student, states.model, test, steps, seconds)
+  save(experiment, run.name, fitted, budget.all_seeds, run.epochs)
+  return fitted
+
+
+def save(
+  experiment: Experiment,
+  name: str,
+  fitted: Fitted,
+  seeds: tuple[int, ...],
+  step: int = 0,
+) -> None:
+  """Saves trained models with a note of what they are.
+
+  Args:
+    experiment: Where they go, and what they have learned.
+    name: Of the run, which names the directory within the workdir.
+    fitted: The models.
+    seeds: One per model.
+    step: Number of the checkpoint.
+  """
+  note = {
+    **fitted.model.note,
+    'dataset': experiment.task.name,
+    'batch': note_of_batch(experiment.task.batch()),
+    'seeds': list(seeds),
+    'measures': {
+      name: [float(value) for value in values]
+      for name, values in fitted.measures.items()
+    },
+  }
+  directory = experiment.workdir / (experiment.prefix + name)
+  checkpoint.save(directory, step, fitted.variables, note)
+
+
+def _save_if_due(
+  experiment: Experiment,
+  run: Run,
+  directory: pathlib.Path,
+  epoch: int,
+  states: TrainState,
+) -> None:
+  """Saves every few epochs, after the last, and when asked to stop."""
+  every = experiment.budget.checkpoint_every or max(1, run.epochs // 10)
+  signal_number: Any = experiment.stop.number if experiment.stop else None
+  if signal_number or epoch % every == 0 or epoch == run.epochs:
+    checkpoint.save(directory, epoch, states, {'run': directory.name})
+  if signal_number:
+    raise Interrupted(
+      signal_number,
+      f'stopped after epoch {epoch} of {run.epochs} of the '
+      f'{experiment.prefix}{run.name} run; '
+      f'continue with --resume --workdir={experiment.workdir}',
+    )
