@@ -43,9 +43,9 @@ def main(argv: Sequence[str]) -> None:
   workdir = common.claim_workdir(
     'assistants', given, wired.task.name, 'assistants', method.name
   )
-  with training.StopSignal() as stop, reports.Recorder(workdir) as recorder:
+  with training.StopSignal() as stop, common.observer(workdir) as observer:
     experiment = experiment._replace(
-      workdir=workdir, observer=recorder, stop=stop
+      workdir=workdir, observer=observer, stop=stop
     )
     teacher = wired.teacher or recipes.train_teacher(
       experiment, wired.teacher_model, wired.task, epochs=wired.teacher_epochs
@@ -60,8 +60,11 @@ def main(argv: Sequence[str]) -> None:
       epochs=wired.teacher_epochs,
       scratch=given[recipes.Options].scratch,
     )
-  summary = recipes.compare(results, time.perf_counter() - start)
-  common.report_comparison(workdir, summary)
+  common.report(
+    workdir,
+    lambda: recipes.compare(results, time.perf_counter() - start),
+    reports.print_comparison,
+  )
 
 
 if __name__ == '__main__':

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 from absl import app, flags, logging
 
+from experiments import processes
 from kdjax import cache, checkpoint, data, options, reports, training
 
 FLAGS = flags.FLAGS
@@ -57,11 +58,12 @@ Asked = Mapping[type, Any]
 
 
 def define_run_flags() -> None:
-  """Defines --workdir, --resume and --devices."""
+  """Defines --workdir, --resume, --devices and those of several processes."""
   flags.DEFINE_string('workdir', None, _WORKDIR_HELP)
   flags.DEFINE_boolean('resume', False, 'Continue the run in --workdir.')
   _GROUPS['Run'] = ['workdir', 'resume']
   define_devices_flag()
+  _GROUPS['Several processes'] = processes.define_flags()
 
 
 def define_devices_flag() -> None:
@@ -140,6 +142,7 @@ def split_cpu() -> int | None:
     # It complains where a backend has started: callers see the devices then.
     with contextlib.suppress(RuntimeError):
       jax.config.update('jax_num_cpu_devices', count)
+  processes.join()
   return count
 
 
@@ -166,17 +169,27 @@ def claim_workdir(program: str, given: Asked, *words: str) -> pathlib.Path:
   """
   if FLAGS.resume and not FLAGS.workdir:
     raise reports.WorkdirError('resume=True: needs --workdir')
-  return reports.claim(
-    FLAGS.workdir or _new_workdir(words or (program,)),
-    {
-      'program': program,
-      **{name: FLAGS[name].value for name in _OWN},
-      **_deciding(given),
-    },
-    resume=FLAGS.resume,
-    # Of runs from before there was such an option.
-    defaults=_deciding({kind: kind() for kind in given}),
-  )
+  settings = {
+    'program': program,
+    **{name: FLAGS[name].value for name in _OWN},
+    **_deciding(given),
+  }
+
+  def claim() -> str:
+    return str(
+      reports.claim(
+        FLAGS.workdir or _new_workdir(words or (program,)),
+        settings,
+        resume=FLAGS.resume,
+        # Of runs from before there was such an option.
+        defaults=_deciding({kind: kind() for kind in given}),
+      )
+    )
+
+  try:
+    return pathlib.Path(training.told_by_first(claim))
+  except ValueError as error:
+    raise reports.WorkdirError(str(error)) from error
 
 
 def _deciding(given: Asked) -> dict[str, Any]:
@@ -198,12 +211,31 @@ def _new_workdir(words: Sequence[str]) -> pathlib.Path:
   return path
 
 
-def report_comparison(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
-  """Writes and prints what several distillations found."""
-  reports.write_summary(workdir, summary)
-  reports.plot_curves(workdir)
-  reports.print_comparison(summary)
-  print(f'Written to {workdir}')
+def observer(workdir: pathlib.Path) -> contextlib.AbstractContextManager:
+  """Writes metrics and shows progress, on the first process."""
+  if training.is_first():
+    return reports.Recorder(workdir)
+  return contextlib.nullcontext(training.Nobody())
+
+
+def report(
+  workdir: pathlib.Path,
+  summarise: Callable[[], dict[str, Any]],
+  show: Callable[[dict[str, Any]], None],
+) -> None:
+  """Writes and prints what was found, on the first process.
+
+  Args:
+    workdir: Where summary.json and curves.png go.
+    summarise: Gives the summary.
+    show: Prints it.
+  """
+  if training.is_first():
+    summary = summarise()
+    reports.write_summary(workdir, summary)
+    reports.plot_curves(workdir)
+    show(summary)
+    print(f'Written to {workdir}')
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
@@ -250,4 +282,5 @@ def _fail(message: str, code: int = _BAD_REQUEST) -> typing.NoReturn:
   line = ' '.join(message.split())
   known = line.split('=')[0] in FLAGS
   print(f'error: {"--" if known else ""}{line}', file=sys.stderr)
+  processes.leave(code)
   sys.exit(code)

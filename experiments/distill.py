@@ -28,9 +28,9 @@ def main(argv: Sequence[str]) -> None:
   workdir = common.claim_workdir(
     'distill', given, experiment.task.name, method.name
   )
-  with training.StopSignal() as stop, reports.Recorder(workdir) as recorder:
+  with training.StopSignal() as stop, common.observer(workdir) as observer:
     experiment = experiment._replace(
-      workdir=workdir, observer=recorder, stop=stop
+      workdir=workdir, observer=observer, stop=stop
     )
     teacher = wired.teacher or recipes.train_teacher(
       experiment, wired.teacher_model, wired.task, epochs=wired.teacher_epochs
@@ -42,11 +42,11 @@ def main(argv: Sequence[str]) -> None:
       method,
       scratch=given[recipes.Options].scratch,
     )
-  summary = recipes.summarise(result, time.perf_counter() - start)
-  reports.write_summary(workdir, summary)
-  reports.plot_curves(workdir)
-  reports.print_summary(summary)
-  print(f'Written to {workdir}')
+  common.report(
+    workdir,
+    lambda: recipes.summarise(result, time.perf_counter() - start),
+    reports.print_summary,
+  )
 
 
 if __name__ == '__main__':

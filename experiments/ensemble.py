@@ -42,9 +42,9 @@ def main(argv: Sequence[str]) -> None:
   workdir = common.claim_workdir(
     'ensemble', given, wired.task.name, 'ensemble', method.name
   )
-  with training.StopSignal() as stop, reports.Recorder(workdir) as recorder:
+  with training.StopSignal() as stop, common.observer(workdir) as observer:
     experiment = experiment._replace(
-      workdir=workdir, observer=recorder, stop=stop
+      workdir=workdir, observer=observer, stop=stop
     )
     members = [
       network
@@ -66,8 +66,11 @@ def main(argv: Sequence[str]) -> None:
       of_logits=flag.of_logits,
       scratch=given[recipes.Options].scratch,
     )
-  summary = recipes.compare(results, time.perf_counter() - start)
-  common.report_comparison(workdir, summary)
+  common.report(
+    workdir,
+    lambda: recipes.compare(results, time.perf_counter() - start),
+    reports.print_comparison,
+  )
 
 
 if __name__ == '__main__':

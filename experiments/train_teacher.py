@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from experiments import common, wiring
 from kdjax import models, recipes, reports, tasks, training
+from kdjax.models import Network
+from kdjax.tasks import Task
 from kdjax.training import Budget, Experiment
 
 _OPTIONS = (tasks.Options, models.Options, recipes.Options, Budget)
@@ -43,26 +45,28 @@ def main(argv: Sequence[str]) -> None:
   workdir = common.claim_workdir(
     'train_teacher', given, task.name, 'train_teacher'
   )
-  with training.StopSignal() as stop, reports.Recorder(workdir) as recorder:
+  with training.StopSignal() as stop, common.observer(workdir) as observer:
     teacher = recipes.train_teacher(
-      experiment._replace(workdir=workdir, observer=recorder, stop=stop),
+      experiment._replace(workdir=workdir, observer=observer, stop=stop),
       model,
       epochs=given[recipes.Options].teacher_epochs,
     )
-  summary = {
-    'dataset': task.name,
-    'seconds': time.perf_counter() - start,
-    'teacher': {**recipes.describe(task, teacher), **teacher.measures},
-  }
-  reports.write_summary(workdir, summary)
-  reports.plot_curves(workdir)
+  common.report(
+    workdir,
+    lambda: {
+      'dataset': task.name,
+      'seconds': time.perf_counter() - start,
+      'teacher': {**recipes.describe(task, teacher), **teacher.measures},
+    },
+    lambda summary: _print(task, teacher),
+  )
+
+
+def _print(task: Task, teacher: Network) -> None:
   for name, value in teacher.measures.items():
     measure = recipes.describe_measure(task, name)
-    print(
-      f'{teacher.name}: test {name} {reports.shown(value, measure)} '
-      f'{measure["unit"]}'.rstrip()
-    )
-  print(f'Written to {workdir}')
+    shown = f'{reports.shown(value, measure)} {measure["unit"]}'.rstrip()
+    print(f'{teacher.name}: test {name} {shown}')
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from kdjax import transforms
 from kdjax.methods.method import Named, passes
-from kdjax.methods.pair import Pair, Terms
+from kdjax.methods.pair import Pair, Terms, with_taps
 from kdjax.methods.response import soft_targets
 from kdjax.options import OptionError
 
@@ -19,8 +19,8 @@ def _hint_stage(pair: Pair, *, weight: float = 1.0, **given: Any) -> Terms:
   The mean of squares: it is the paper's half squared norm up to a constant,
   and its gradient does not grow with the layer, so one learning rate fits.
   """
-  fixed = {**pair.middle_stages(), 'mean_squared': True}
-  return {'hint': (weight, transforms.hint(**(fixed | given)))}
+  given = {'mean_squared': True} | with_taps(pair.middle_stages, given)
+  return {'hint': (weight, transforms.hint(**given))}
 
 
 @passes(transforms.hint)
@@ -28,57 +28,64 @@ def _one_stage_hint(
   pair: Pair, *, weight: float = 100.0, **given: Any
 ) -> Terms:
   """Hints as benchmark codebases train them: beside the labels, weight 100."""
-  fixed = {**pair.middle_stages(), 'mean_squared': True, 'batch_norm': True}
-  return {'hint': (weight, transforms.hint(**(fixed | given)))}
+  fixed = {'mean_squared': True, 'batch_norm': True}
+  given = fixed | with_taps(pair.middle_stages, given)
+  return {'hint': (weight, transforms.hint(**given))}
 
 
 @passes(transforms.attention)
 def _attention(pair: Pair, **given: Any) -> Terms:
   """Zagoruyko and Komodakis 2017."""
-  term = transforms.attention(**(pair.stage_pairs() | given))
+  term = transforms.attention(**with_taps(pair.stage_pairs, given))
   return {'at': (1000.0, term)}
 
 
 @passes(transforms.neuron_selectivity)
 def _selectivity(pair: Pair, **given: Any) -> Terms:
   """Huang and Wang 2017, the polynomial kernel."""
-  term = transforms.neuron_selectivity(**(pair.last_stages() | given))
+  term = transforms.neuron_selectivity(**with_taps(pair.last_stages, given))
   return {'nst': (50.0, term)}
 
 
 @passes(transforms.linear_neuron_selectivity)
 def _linear_selectivity(pair: Pair, **given: Any) -> Terms:
-  term = transforms.linear_neuron_selectivity(**(pair.last_stages() | given))
+  term = transforms.linear_neuron_selectivity(
+    **with_taps(pair.last_stages, given)
+  )
   return {'nst': (100.0, term)}
 
 
 @passes(transforms.gaussian_neuron_selectivity)
 def _gaussian_selectivity(pair: Pair, **given: Any) -> Terms:
-  term = transforms.gaussian_neuron_selectivity(**(pair.last_stages() | given))
+  term = transforms.gaussian_neuron_selectivity(
+    **with_taps(pair.last_stages, given)
+  )
   return {'nst': (100.0, term)}
 
 
 @passes(transforms.fsp)
 def _flow(pair: Pair, **given: Any) -> Terms:
   """Yim et al. 2017: a first stage of the FSP matrices alone."""
-  pairs = pair.stage_pairs()
-  if len(pairs['student']) < 2:
+  given = with_taps(pair.stage_pairs, given)
+  taps = given['student']
+  if isinstance(taps, str) or len(taps) < 2:
     raise OptionError('method', 'fsp', 'needs networks of two stages or more')
-  return {'fsp': (50.0, transforms.fsp(**(pairs | given)))}
+  return {'fsp': (50.0, transforms.fsp(**given))}
 
 
 @passes(transforms.factor_transfer)
 def _factors(pair: Pair, **given: Any) -> Terms:
   """Kim et al. 2018: the paraphraser learns for a quarter of the epochs."""
   steps = max(1, pair.epochs // 4) * pair.steps_per_epoch
-  fixed = {**pair.last_stages(), 'paraphraser_steps': steps}
-  return {'ft': (200.0, transforms.factor_transfer(**(fixed | given)))}
+  fixed = {'paraphraser_steps': steps}
+  given = fixed | with_taps(pair.last_stages, given)
+  return {'ft': (200.0, transforms.factor_transfer(**given))}
 
 
 @passes(transforms.activation_boundary)
 def _boundaries(pair: Pair, **given: Any) -> Terms:
   """Heo et al. 2019a: a first stage of the activation boundaries alone."""
-  term = transforms.activation_boundary(**(pair.before_relus() | given))
+  term = transforms.activation_boundary(**with_taps(pair.before_relus, given))
   return {'ab': (0.003, term)}
 
 
@@ -123,47 +130,51 @@ def _margin(norm: dict) -> jax.Array:
 @passes(transforms.review)
 def _review(pair: Pair, *, ramp_epochs: int = 20, **given: Any) -> Terms:
   """Chen et al. 2021; the weight grows over 20 epochs."""
-  pairs = pair.before_relus()
-  taps = {
-    'student': (*pair.stage_pairs()['student'], 'embedding'),
-    'teacher': (*pairs['teacher'], 'embedding'),
-  }
-  term = transforms.review(**(taps | given))
+
+  def usual() -> dict[str, Any]:
+    return {
+      'student': (*pair.stage_pairs()['student'], 'embedding'),
+      'teacher': (*pair.before_relus()['teacher'], 'embedding'),
+    }
+
+  term = transforms.review(**with_taps(usual, given))
   return {'review': (pair.ramp(1.0, ramp_epochs), term)}
 
 
 @passes(transforms.channel_wise)
 def _channel_wise(pair: Pair, **given: Any) -> Terms:
   """Shu et al. 2021, the weight for features."""
-  term = transforms.channel_wise(**(pair.last_stages() | given))
+  term = transforms.channel_wise(**with_taps(pair.last_stages, given))
   return {'cwd': (50.0, term)}
 
 
 @passes(transforms.pearson_feature)
 def _pearson(pair: Pair, **given: Any) -> Terms:
   """Cao et al. 2022; the weight is of a detector's pyramid levels."""
-  term = transforms.pearson_feature(**(pair.last_stages() | given))
+  term = transforms.pearson_feature(**with_taps(pair.last_stages, given))
   return {'pkd': (10.0, term)}
 
 
 @passes(transforms.inter_channel)
 def _inter_channel(pair: Pair, **given: Any) -> Terms:
   """Liu et al. 2021."""
-  term = transforms.inter_channel(**(pair.last_stages() | given))
+  term = transforms.inter_channel(**with_taps(pair.last_stages, given))
   return {'ickd': (2.5, term)}
 
 
 @passes(transforms.variational_information)
 def _variational(pair: Pair, **given: Any) -> Terms:
   """Ahn et al. 2019."""
-  term = transforms.variational_information(**(pair.stage_pairs() | given))
+  term = transforms.variational_information(
+    **with_taps(pair.stage_pairs, given)
+  )
   return {'vid': (1.0, term)}
 
 
 @passes(transforms.masked_generative)
 def _masked_generative(pair: Pair, **given: Any) -> Terms:
   """Yang et al. 2022, the weight for classification."""
-  term = transforms.masked_generative(**(pair.last_stages() | given))
+  term = transforms.masked_generative(**with_taps(pair.last_stages, given))
   return {'mgd': (7e-5, term)}
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kdjax.methods.pair import Pair, Terms
 from kdjax.models import Model

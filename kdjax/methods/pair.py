@@ -105,6 +105,20 @@ class Pair:
     }
 
 
+def with_taps(
+  find: Callable[[], dict[str, Any]], given: Mapping[str, Any]
+) -> dict[str, Any]:
+  """The usual taps of student and teacher, and what is given, which wins.
+
+  Args:
+    find: Such as `pair.stage_pairs`; not called where both networks' taps are
+      given, so that networks need not have the usual ones.
+    given: Arguments of a transform.
+  """
+  known = 'student' in given and 'teacher' in given
+  return ({} if known else find()) | dict(given)
+
+
 def stage_names(outputs: Shapes) -> tuple[str, ...]:
   """`stage1`, `stage2`, ... as far as there are such outputs."""
   numbers = sorted(

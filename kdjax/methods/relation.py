@@ -4,7 +4,7 @@ from typing import Any
 
 from kdjax import transforms
 from kdjax.methods.method import Named, passes
-from kdjax.methods.pair import Pair, Terms
+from kdjax.methods.pair import Pair, Terms, with_taps
 
 
 @passes(transforms.relational_distance)
@@ -25,7 +25,7 @@ def _distances_and_angles(
 @passes(transforms.similarity_preserving)
 def _similarity(pair: Pair, **given: Any) -> Terms:
   """Tung and Mori 2019, of the last stages."""
-  term = transforms.similarity_preserving(**(pair.last_stages() | given))
+  term = transforms.similarity_preserving(**with_taps(pair.last_stages, given))
   return {'sp': (3000.0, term)}
 
 

@@ -51,6 +51,7 @@ _KINDS = {
   int: 'an integer',
   float: 'a number',
   str: 'a name',
+  Sequence[str]: 'several with +',
   type(None): 'None',
 }
 _CONSTANTS = {'true': True, 'false': False, 'none': None}
@@ -317,7 +318,7 @@ def _check_kind(part: str, value: Any, annotation: Any) -> None:
     return
   if Sequence[str] in kinds and isinstance(value, tuple):
     return
-  words = [_KINDS.get(kind, 'several with +') for kind in kinds]
+  words = [_KINDS[kind] for kind in kinds if kind in _KINDS]
   raise OptionError('set', part, f'must be {" or ".join(words)}')
 
 

@@ -67,7 +67,7 @@ def of_classes(classes: int, names: tuple[str, ...]) -> dict[str, Measure]:
   }
   for name in names:
     if name not in made:
-      raise ValueError(f'must be some of {", ".join(made)}')
+      raise ValueError(f'no {name!r}: must be some of {", ".join(made)}')
     if name == 'top_5' and classes < 5:
       raise ValueError(f'top_5 needs 5 classes, the data have {classes}')
   return {name: made[name]() for name in names}
@@ -135,7 +135,8 @@ def macro_f1(classes: int) -> Measure:
   """The mean over classes of F1, `2 tp / (2 tp + fp + fn)`.
 
   A class that is neither predicted nor there counts 0, as in scikit-learn's
-  default.
+  `f1_score` with `labels=range(classes)`, which leaves such a class out when it
+  is not told the labels.
   """
 
   def sums(outputs, batch, real):
@@ -175,10 +176,10 @@ def calibration_error(bins: int = 15) -> Measure:
     # The paper's bins are open below and closed above.
     place = jnp.clip(jnp.ceil(confidence * bins).astype(jnp.int32) - 1, 0)
     inside = (place[:, None] == jnp.arange(bins)[None]) & real[:, None]
-    inside = inside.astype(confidence.dtype)
     gap = correct(outputs, batch) - confidence
     return {
-      'gap': jnp.sum(inside * gap[:, None], axis=0),
+      # Not a product: padding may hold NaN, and 0 * NaN is NaN.
+      'gap': jnp.sum(jnp.where(inside, gap[:, None], 0), axis=0),
       'examples': jnp.sum(real),
     }
 

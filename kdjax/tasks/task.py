@@ -66,11 +66,14 @@ def classification(
     test: Test examples likewise.
     classes: Number of classes.
     views: The augmentation; none by default.
-    reported: Names of measures, see `tasks.measures.of_classes`.
+    reported: Names of measures, see `tasks.measures.of_classes`. The first has
+      one value, so it is not `class_accuracy`.
 
   Raises:
-    ValueError: if there is no such measure.
+    ValueError: if there is no such measure, or the first has several values.
   """
+  if reported[:1] == ('class_accuracy',):
+    raise ValueError('class_accuracy has a value per class: name another first')
   return Task(
     name,
     train,

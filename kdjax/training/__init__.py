@@ -24,6 +24,11 @@ from kdjax.training.optimizers import (
   make_schedule,
 )
 from kdjax.training.parallel import AXIS, check_batch_size, replicate
+from kdjax.training.processes import (
+  initialize,
+  is_first,
+  told_by_first,
+)
 from kdjax.training.state import TrainState, init_state, init_students
 from kdjax.training.step import make_eval_step, make_train_step
 from kdjax.training.streaming import streaming_epoch
@@ -57,6 +62,8 @@ __all__ = [
   'freeze_unreached',
   'init_state',
   'init_students',
+  'initialize',
+  'is_first',
   'lower',
   'lower_student',
   'make_eval_step',
@@ -72,6 +79,7 @@ __all__ = [
   'streaming_epoch',
   'streaming_evaluation',
   'teacher_outputs_read',
+  'told_by_first',
   'unrolled',
   'vmapped',
 ]

@@ -72,9 +72,11 @@ def streaming_evaluation(
   program = parallel.spread(step_on_device, devices)
 
   def run(variables: ModelVariables) -> Any:
+    own = parallel.own_places(batch_size, devices)
     order = data.sequential_order(len(source), batch_size)
+    indices, weight = (x[:, own] for x in jax.device_get(order))
     sums: Any = None
-    for batch in data.batches(source, *order):
+    for batch in data.batches(source, indices, weight):
       part = program(variables, (), parallel.shard(batch, devices))
       sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
     return jax.device_get(sums)

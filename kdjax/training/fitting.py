@@ -2,7 +2,7 @@
 
 import pathlib
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from kdjax import checkpoint
 from kdjax.models import Model, ModelVariables, Network
 from kdjax.tasks import note_of_batch
-from kdjax.training import build, parallel
+from kdjax.training import build, parallel, processes
 from kdjax.training.ending import Interrupted, check_finite
 from kdjax.training.experiment import Experiment, Run
 from kdjax.training.state import TrainState
@@ -120,7 +120,9 @@ def _save_if_due(
 ) -> None:
   """Saves every few epochs, after the last, and when asked to stop."""
   every = experiment.budget.checkpoint_every or max(1, run.epochs // 10)
-  signal_number: Any = experiment.stop.number if experiment.stop else None
+  signal_number = processes.agreed(
+    (experiment.stop.number or 0) if experiment.stop else 0
+  )
   if signal_number or epoch % every == 0 or epoch == run.epochs:
     checkpoint.save(directory, epoch, states, {'run': directory.name})
   if signal_number:

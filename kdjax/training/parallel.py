@@ -4,6 +4,9 @@ Since jax 0.8 `pmap` is `jit(shard_map)`: with `in_axes=None, out_axes=None`
 the state stays one unstacked, replicated pytree that can be donated, saved and
 restored as it is. `out_axes=None` returns one device's value unchecked, so
 everything that leaves a mapped function must have been averaged or summed.
+
+With several processes `pmap` maps over the devices of all of them. Each process
+passes and receives arrays on its own devices, so placing arrays stays local.
 """
 
 import collections
@@ -31,7 +34,7 @@ def spread(
   Args:
     function: Sees `replicated` and `shared` whole and its own slice of
       `shard`; the mapped axis is called `AXIS`.
-    devices: Where to run; all local devices by default.
+    devices: Where to run; all devices of all processes by default.
     donate: Reuse the memory of `replicated` for the result.
 
   Returns:
@@ -71,7 +74,7 @@ def _can_deadlock(devices: Sequence[jax.Device] | None) -> bool:
   devices wait in a collective for one that never comes, and XLA aborts the
   process after 40 seconds.
   """
-  devices = jax.local_devices() if devices is None else devices
+  devices = _local(devices)
   return len(devices) > 1 and devices[0].platform == 'cpu'
 
 
@@ -89,11 +92,14 @@ def _paced(program: Callable) -> Callable:
   return run
 
 
+def _local(devices: Sequence[jax.Device] | None) -> Sequence[jax.Device]:
+  """This process's share of the devices."""
+  return jax.local_devices() if devices is None else devices
+
+
 def _sharding(devices, spec) -> jax.sharding.NamedSharding:
-  devices = np.asarray(jax.local_devices() if devices is None else devices)
-  return jax.sharding.NamedSharding(
-    jax.sharding.Mesh(devices, (AXIS,)), jax.sharding.PartitionSpec(*spec)
-  )
+  mesh = jax.sharding.Mesh(np.asarray(_local(devices)), (AXIS,))
+  return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
@@ -102,25 +108,37 @@ def replicate(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
 
 
 def shard(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
-  """Splits the first axis of every leaf over the devices.
+  """Splits the first axis of every leaf over this process's devices.
 
-  `[devices * n, ...]` on the host becomes `[devices, n, ...]` placed as the
-  third argument of `spread` wants it.
+  The process's part of a batch, `own_places`, `[local devices * n, ...]` on
+  the host, becomes `[local devices, n, ...]` placed as the third argument of
+  `spread` wants it.
   """
-  count = device_count(devices)
+  count = len(_local(devices))
   tree = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), tree)
   return jax.device_put(tree, _sharding(devices, (AXIS,)))
 
 
 def device_numbers(devices: Sequence[jax.Device] | None = None) -> jax.Array:
-  """Each device's own number, as a `shard`: `[0, 1, ..., devices - 1]`."""
+  """Each device's own number among all, as a `shard`."""
   numbers = np.arange(device_count(devices), dtype=np.int32)
-  return jax.device_put(numbers, _sharding(devices, (AXIS,)))
+  own = numbers[own_places(len(numbers), devices)]
+  return jax.device_put(own, _sharding(devices, (AXIS,)))
+
+
+def own_places(
+  batch_size: int, devices: Sequence[jax.Device] | None = None
+) -> slice:
+  """The places of the global batch that fall to this process."""
+  if devices is not None or jax.process_count() == 1:
+    return slice(0, batch_size)
+  share = batch_size // jax.process_count()
+  return slice(jax.process_index() * share, (jax.process_index() + 1) * share)
 
 
 def device_count(devices: Sequence[jax.Device] | None = None) -> int:
-  """How many devices `spread` would use."""
-  return len(jax.local_devices() if devices is None else devices)
+  """How many devices `spread` would use, of all processes."""
+  return jax.device_count() if devices is None else len(devices)
 
 
 def check_batch_size(

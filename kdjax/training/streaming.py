@@ -49,20 +49,27 @@ def streaming_epoch(
 
   program = parallel.spread(step_on_device, devices, donate=True)
   teacher = parallel.replicate(teacher_variables, devices)
-  places = np.arange(batch_size)
+  own = parallel.own_places(batch_size, devices)
+  places = np.arange(batch_size)[own]
 
   def run(states: TrainState, epoch: int):
     order_key, augment_key = epoch_keys(key, epoch)
-    order = data.epoch_order(order_key, len(source), batch_size)
+    indices, weight = jax.device_get(
+      data.epoch_order(order_key, len(source), batch_size)
+    )
     if cached is not None:
       _, views = shown(cached, source, key, epoch, batch_size)
     metrics = []
-    for step, examples in enumerate(data.batches(source, *order)):
+    batches = data.batches(source, indices[:, own], weight[:, own])
+    for step, examples in enumerate(batches):
       batch: dict[str, Any] = dict(examples)
       if cached is not None:
-        batch['teacher'] = cached.outputs(
-          batch['index'], views[step], functools.partial(_at, examples)
+        outputs = cached.outputs(
+          indices[step],
+          views[step],
+          functools.partial(_at, source, indices[step], places, examples),
         )
+        batch['teacher'] = {name: x[own] for name, x in outputs.items()}
       step_key = parallel.replicate(
         jax.random.fold_in(augment_key, step), devices
       )
@@ -76,5 +83,14 @@ def streaming_epoch(
   return run
 
 
-def _at(examples: Mapping, places: np.ndarray) -> dict[str, np.ndarray]:
+def _at(
+  source: data.Source,
+  indices: np.ndarray,
+  own: np.ndarray,
+  examples: Mapping,
+  places: np.ndarray,
+) -> Mapping[str, np.ndarray]:
+  """The examples at places of the global batch; read again if not our own."""
+  if len(own) < len(indices):
+    return source.fetch(indices[places])
   return {name: values[places] for name, values in examples.items()}

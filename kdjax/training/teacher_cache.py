@@ -52,6 +52,13 @@ def check_cache(
   asked = experiment.teacher_options
   if asked.cache == 'none' or not kept:
     return
+  if asked.cache != 'device' and jax.process_count() > 1:
+    raise OptionError(
+      'teacher_cache',
+      asked.cache,
+      f'needs one process, there are {jax.process_count()}; device works with '
+      'any number',
+    )
   _check_size(experiment, kept)
   if asked.cache_dir:
     fields = _fields(experiment, teacher)

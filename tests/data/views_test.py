@@ -65,6 +65,28 @@ def test_what_is_drawn_is_what_augmentation_shows(views):
   np.testing.assert_array_equal(shown['label'], label)
 
 
+def test_every_augmentation_has_a_name_of_its_own():
+  """A teacher's cache tells them apart by it."""
+  made = [
+    data.identity_view(),
+    data.flip_views(),
+    data.crop_views(padding=1),
+    data.crop_views(padding=4),
+    data.crop_flip_views(padding=1),
+    data.crop_flip_views(padding=4),
+  ]
+  names = [views.name for views in made]
+  assert names == [
+    'none',
+    'flip',
+    'crop1',
+    'crop4',
+    'crop1_flip',
+    'crop4_flip',
+  ]
+  assert data.Views._fields == ('name', 'total', 'draw', 'render')
+
+
 def test_a_negative_padding_is_refused():
   for make in (data.crop_views, data.crop_flip_views):
     with pytest.raises(ValueError, match='padding must be 0 or more, got -1'):

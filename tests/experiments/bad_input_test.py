@@ -55,6 +55,31 @@ def attempt(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
     (['--resume'], ['--resume', '--workdir']),
     (['--teacher_checkpoint=/nowhere'], ['--teacher_checkpoint=/nowhere:']),
     (['--dataset=mnist'], ['--dataset=mnist:', 'tfds build mnist']),
+    (['--measures=f1'], ['--measures=f1:', 'macro_f1']),
+    (['--measures=class_accuracy'], ['--measures=class_accuracy:', 'first']),
+    (['--augmentation=crop'], ['--augmentation=crop:', 'pad_crop_flip']),
+    (['--optimizer=adagrad'], ['--optimizer=adagrad:', 'adam']),
+    (['--precision=int8'], ['--precision=int8:', 'bfloat16']),
+    (['--set=beta=2'], ['--set=beta=2:', 'METHOD.NAME=VALUE']),
+    (['--set=dkd.beta=2'], ['--set=dkd.beta=2:', 'kd']),
+    (
+      ['--method=dkd', '--set=dkd.bta=2'],
+      ['--set=dkd.bta=2:', 'did you mean beta?', 'temperature'],
+    ),
+    (
+      ['--method=dkd', '--set=dkd.temperature=-1'],
+      ['--method=dkd:', 'temperature must be', '-1'],
+    ),
+    (['--method=dkd', '--set=dkd.beta=two'], ['--method=dkd:', 'beta', 'two']),
+    (
+      ['--method=fitnets', '--epochs=3', '--hint_epochs=3'],
+      ['--hint_epochs=3:', 'epochs=3'],
+    ),
+    (['--teacher_batches=0'], ['--teacher_batches=0:', '1 or more']),
+    (
+      ['--teacher_cache_dir=somewhere'],
+      ['--teacher_cache_dir=somewhere:', 'memory_map'],
+    ),
   ],
 )
 def test_one_line_and_exit_code_2(

@@ -12,7 +12,7 @@ from unittest import mock
 import compiling
 import pytest
 
-from kdjax.recipes import methods
+from kdjax import methods
 
 # Maps of one position teach these nothing, or they read a batch norm; all
 # others learn from a multilayer perceptron, which compiles faster.

@@ -5,11 +5,12 @@ import json
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib import figure
 
 from kdjax import reports
 
 
-def _write(tmp_path, *, runs=('teacher', 'scratch'), epochs=5):
+def _write(tmp_path, *, runs=('teacher', 'scratch'), epochs=5, more=()):
   random = np.random.default_rng(0)
   lines = [
     {
@@ -18,8 +19,9 @@ def _write(tmp_path, *, runs=('teacher', 'scratch'), epochs=5):
       'epoch': epoch,
       'train_loss': 2.0 / epoch + random.uniform(0, 0.1),
       'train_accuracy': 0.5,
-      'test_loss': 2.5 / epoch + random.uniform(0, 0.1),
       'test_accuracy': 1 - 0.5 / epoch,
+      'test_loss': 2.5 / epoch + random.uniform(0, 0.1),
+      **{f'test_{name}': 0.3 / epoch + 0.1 * seed for name in more},
     }
     for run in runs
     for epoch in range(1, epochs + 1)
@@ -66,3 +68,54 @@ def test_a_loss_of_zero_can_be_drawn(tmp_path):
   text = ''.join(json.dumps(line) + '\n' for line in lines)
   (tmp_path / 'metrics.jsonl').write_text(text)
   assert reports.plot_curves(tmp_path).stat().st_size > 5_000
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+  """The pictures, before they are written."""
+  pictures, save = [], figure.Figure.savefig
+
+  def noted(picture, *args, **kwargs):
+    pictures.append(picture)
+    return save(picture, *args, **kwargs)
+
+  monkeypatch.setattr(figure.Figure, 'savefig', noted)
+  return pictures
+
+
+def test_every_measure_has_a_panel(tmp_path, drawn):
+  more = ('macro_f1', 'ece', 'class_accuracy/0', 'class_accuracy/1')
+  _write(tmp_path, more=more)
+  reports.plot_curves(tmp_path)
+  (picture,) = drawn
+  assert [axes.get_title() for axes in picture.axes] == [
+    'training loss',
+    'test cross-entropy (nats)',
+    'test accuracy',
+    'test macro f1',
+    'test ece',
+  ]
+  assert [axes.get_yscale() for axes in picture.axes] == [
+    *('log', 'log'),
+    *('linear', 'linear', 'linear'),
+  ]
+  for axes in picture.axes:
+    assert [line.get_label() for line in axes.lines] == ['teacher', 'scratch']
+  # Seeds 0, 1 and 2: the mean of what they add is 0.1.
+  error = picture.axes[-1].lines[1].get_ydata()
+  np.testing.assert_allclose(error, 0.3 / np.arange(1, 6) + 0.1)
+  assert picture.axes[-1].get_legend() is not None
+
+
+def test_a_task_without_classes_has_panels_of_its_own(tmp_path, drawn):
+  _write(tmp_path, more=('error',))
+  lines = reports.read_metrics(tmp_path)
+  names = ('run', 'seed', 'epoch', 'train_loss', 'test_error')
+  text = ''.join(
+    json.dumps({x: line[x] for x in names}) + '\n' for line in lines
+  )
+  (tmp_path / 'metrics.jsonl').write_text(text)
+  reports.plot_curves(tmp_path)
+  (picture,) = drawn
+  titles = [axes.get_title() for axes in picture.axes]
+  assert titles == ['training loss', 'test error']

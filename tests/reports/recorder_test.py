@@ -16,7 +16,7 @@ def output():
 
 
 def _values(*numbers):
-  return {'loss': np.array(numbers), 'accuracy': np.array(numbers) / 10}
+  return {'accuracy': np.array(numbers) / 10, 'loss': np.array(numbers)}
 
 
 def _tell(recorder, run, epoch, seeds=(3, 4)):
@@ -71,6 +71,22 @@ def test_the_bar_shows_run_and_values(tmp_path, output):
   assert '1/7' in text
   assert 'loss 2.5000' in text
   assert 'test accuracy 0.3500' in text
+
+
+@pytest.mark.parametrize('name', ['macro_f1', 'loss', 'class_accuracy/3'])
+def test_the_bar_shows_the_tasks_first_measure(tmp_path, output, name):
+  test = {name: np.array([0.25, 0.75]), 'accuracy': np.array([0.1, 0.1])}
+  train = {'loss': np.array([1.0, 2.0])}
+  with reports.Recorder(tmp_path, output) as recorder:
+    recorder.start('distilled', 7, 0)
+    recorder.epoch('distilled', 1, (3, 4), train, test)
+  text = output.file.getvalue()
+  assert f'loss 1.5000  test {name} 0.5000' in text
+  assert 'accuracy 0.1' not in text
+  assert [
+    (line[f'test_{name}'], line['test_accuracy'])
+    for line in reports.read_metrics(tmp_path)
+  ] == [(0.25, 0.1), (0.75, 0.1)]
 
 
 def test_a_resumed_run_drops_the_epochs_it_does_again(tmp_path, output):

@@ -240,6 +240,4 @@ def test_eval_step_ignores_what_padding_holds():
   variables = models.ModelVariables(params, {})
   clean = step(variables, batch)
   spoilt = {**batch, 'image': batch['image'].at[3].set(jnp.nan)}
-  jax.tree.map(
-    np.testing.assert_array_equal, step(variables, spoilt), clean
-  )
+  jax.tree.map(np.testing.assert_array_equal, step(variables, spoilt), clean)
