@@ -247,6 +247,11 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     _fail(str(error))
   except training.Interrupted as stop:
     _fail(str(stop), code=128 + stop.signal_number)
+  except jax.errors.JaxRuntimeError:
+    if not processes.several():
+      raise
+    # A collective without the other process fails with a page of its own.
+    _fail(processes.LOST, code=1)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

@@ -14,11 +14,14 @@ import sys
 import jax
 from absl import flags
 
+from experiments import stderr_filter
 from kdjax import training
 from kdjax.options import OptionError
 
 FLAGS = flags.FLAGS
 _FILTER = pathlib.Path(__file__).with_name('stderr_filter.py')
+
+LOST = stderr_filter.LOST
 
 
 def define_flags() -> list[str]:
@@ -71,9 +74,14 @@ def join() -> None:
     ) from error
 
 
+def several() -> bool:
+  """Whether this process is one of several."""
+  return jax.distributed.is_initialized() and jax.process_count() > 1
+
+
 def leave(code: int) -> None:
   """Ends a process of several at once, without waiting for the others."""
-  if jax.distributed.is_initialized() and jax.process_count() > 1:
+  if several():
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

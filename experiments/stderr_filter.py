@@ -4,10 +4,11 @@ import signal
 import sys
 
 _CHATTER = (b'[Gloo]',)
-_LOST = (b'JAX distributed service', b'coordination_service', b'heartbeat')
-_LINE = (
-  b'error: another process of the job was lost; start all again with the same '
-  b'flags and --resume\n'
+_SIGNS = (b'JAX distributed service', b'coordination_service', b'heartbeat')
+
+LOST = (
+  'another process of the job was lost; start all again with the same flags '
+  'and --resume'
 )
 
 
@@ -17,9 +18,11 @@ def main() -> None:
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   lost = False
   for line in sys.stdin.buffer:
-    if not lost and any(word in line for word in _LOST):
+    if not lost and (
+      LOST.encode() in line or any(sign in line for sign in _SIGNS)
+    ):
       lost = True
-      sys.stderr.buffer.write(_LINE)
+      sys.stderr.buffer.write(f'error: {LOST}\n'.encode())
     elif not lost and not line.startswith(_CHATTER):
       sys.stderr.buffer.write(line)
     sys.stderr.buffer.flush()

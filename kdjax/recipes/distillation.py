@@ -150,8 +150,9 @@ def train_teachers(
 
 
 def _measured(experiment: Experiment, teacher: Network) -> Network:
-  """The teacher with its measures, saved beside the students."""
-  if not teacher.measures:
+  """The teacher with the task's measures; saved where it had not all."""
+  known = {name.partition('/')[0] for name in teacher.measures}
+  if not known >= set(experiment.task.measures):
     teacher = training.evaluate_network(experiment, teacher)
     stacked = jax.tree.map(lambda x: x[None], teacher.variables)
     found = {k: np.array([value]) for k, value in teacher.measures.items()}

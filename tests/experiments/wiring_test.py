@@ -250,7 +250,5 @@ def test_no_teacher_there(wire, tmp_path):
 
 def test_a_training_checkpoint_is_no_teacher(wire, teacher_dir):
   directory = teacher_dir[0] / 'checkpoints' / 'teacher'
-  message = _refused(
-    wire, 'another network', teacher_checkpoint=str(directory)
-  )
+  message = _refused(wire, 'another network', teacher_checkpoint=str(directory))
   assert message.startswith('teacher_checkpoint=')

@@ -2,11 +2,11 @@
 
 import functools
 
+import jax
 import pytest
 import small_experiments
 from jax.experimental.compilation_cache import compilation_cache as cache
 
-import jax
 from kdjax import data
 from kdjax.training import build
 

@@ -251,6 +251,25 @@ def test_the_report_shows_every_measure(whole):
   assert 'The teacher computed 90 of 384 views' in text
 
 
+@pytest.mark.parametrize('known', [{}, {'accuracy': 0.1, 'loss': 9.0}])
+def test_a_teacher_of_another_task_is_measured_anew(whole, tmp_path, known):
+  _, taught = whole
+  teacher = taught.teacher._replace(measures=known)
+  result = recipes.distil(
+    _experiment(tmp_path, Observer()),
+    _STUDENT,
+    teacher,
+    methods.named('kd'),
+    scratch=False,
+  )
+  assert result.teacher.measures == pytest.approx(taught.teacher.measures)
+  note = checkpoint.read_note(tmp_path / 'teacher')
+  assert set(note['measures']) == set(taught.teacher.measures)
+  assert recipes.summarise(result, 1.0)['measures'].keys() == (
+    taught.teacher.measures.keys()
+  )
+
+
 def test_a_function_learns_from_a_loss_of_ones_own(whole, tmp_path):
   """All students of a function start from the same variables."""
   _, taught = whole

@@ -44,9 +44,7 @@ def test_taps_of_different_rank_do_not_fit(wire):
   assert _refused(wired, 'rank').startswith('method=hint: ')
 
 
-@pytest.mark.parametrize(
-  ('epochs', 'hint_epochs'), [(1, None), (4, 4), (4, 9)]
-)
+@pytest.mark.parametrize(('epochs', 'hint_epochs'), [(1, None), (4, 4), (4, 9)])
 def test_the_hint_stage_leaves_an_epoch(wire, epochs, hint_epochs):
   asked = {'epochs': epochs, 'hint_epochs': hint_epochs}
   message = _refused(wire(method='fitnets', **asked), f'epochs={epochs}')
@@ -81,9 +79,7 @@ def test_the_teachers_outputs_that_the_stages_read(wire, method, kept):
   assert set(planned.kept) == kept
   outputs = jax.eval_shape(
     planned.teacher.apply,
-    jax.eval_shape(
-      planned.teacher.init, jax.random.key(0), wired.task.batch()
-    ),
+    jax.eval_shape(planned.teacher.init, jax.random.key(0), wired.task.batch()),
     wired.task.batch(64),
   )[0]
   for name, shape in planned.kept.items():

@@ -290,6 +290,6 @@ def test_errors_of_of_classes():
   assert tuple(tasks.of_classes(5, _NAMES)) == _NAMES
   with pytest.raises(ValueError, match=r"'f1'.* some of accuracy, loss, top_5"):
     tasks.of_classes(10, ('accuracy', 'f1'))
-  with pytest.raises(ValueError, match='top_5 needs 5 classes, .* have 4'):
+  with pytest.raises(ValueError, match=r'top_5 needs 5 classes, .* have 4'):
     tasks.of_classes(4, ('top_5',))
   tasks.of_classes(4, ('accuracy', 'macro_f1'))

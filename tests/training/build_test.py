@@ -33,7 +33,7 @@ def _experiment(stream=False, teacher_batches=2, **changes):
 
 
 def _run(experiment, method='kd', student='mlp_student'):
-  """The last stage of a distillation, with shapes of the teacher's variables."""
+  """The last stage of a distillation; of the teacher there are shapes."""
   made = [models.create(name, classes=10) for name in (student, 'mlp_student')]
   learner, teacher = (models.normalised(model, [4.9], [6.0]) for model in made)
   planned = recipes.plan(experiment, learner, teacher, methods.named(method))
