@@ -10,7 +10,15 @@ _VERSION = re.search(
   r"__version__ = '(.+)'", (_ROOT / 'kdjax' / '__init__.py').read_text()
 ).group(1)
 
-_TEST = ['hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ruff']
+_TEST = [
+  'hypothesis',
+  'ipykernel',
+  'mypy',
+  'nbclient',  # maintained by Jupyter; runs the notebooks of colabs/
+  'pytest',
+  'pytest-xdist',
+  'ruff',
+]
 
 setuptools.setup(
   name='kdjax',

@@ -6,7 +6,7 @@ does not need it.
 
 from typing import TYPE_CHECKING, Any
 
-from kdjax.data.arrays import DataError, Source, from_arrays
+from kdjax.data.arrays import DataError, Source, from_arrays, from_mapping
 from kdjax.data.dataset import Dataset, statistics
 from kdjax.data.order import (
   epoch_order,
@@ -38,6 +38,7 @@ __all__ = [
   'example_keys',
   'flip_views',
   'from_arrays',
+  'from_mapping',
   'identity_view',
   'load',
   'sequential_order',

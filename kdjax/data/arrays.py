@@ -1,7 +1,7 @@
-"""A labelled set of images, read by position."""
+"""Examples by name of their arrays, read by position."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -161,8 +161,39 @@ def from_arrays(image: Any, label: Any) -> Source:
   if label.size and label.min() < 0:
     raise DataError(f'label must be 0 or more, got {label.min()}.')
   image = image if image.ndim == 4 else image[..., None]
-  kept = _read_only({'image': image, 'label': label.astype(np.int32)})
-  return Source(lambda indices: _at(kept, indices), len(image), kept)
+  return from_mapping({'image': image, 'label': label.astype(np.int32)})
+
+
+def from_mapping(arrays: Mapping[str, Any]) -> Source:
+  """Views arrays of any names in memory as a source.
+
+  Args:
+    arrays: By name, `[n, ...]` each, such as `row` and `label`. Networks read
+      them from a batch by these names. `index`, `weight` and `teacher` are
+      names that kdjax gives.
+
+  Returns:
+    A source over the same memory.
+
+  Raises:
+    DataError: if there is no array, a name is kdjax's, or lengths differ.
+  """
+  kept = {name: np.asarray(values) for name, values in arrays.items()}
+  taken = sorted({'index', 'weight', 'teacher'} & set(kept))
+  if not kept or taken:
+    raise DataError(
+      'arrays must have at least one name, and not index, weight or teacher, '
+      f'got {", ".join(kept) or "none"}.'
+    )
+  lengths = {name: values.shape[:1] for name, values in kept.items()}
+  if len(set(lengths.values())) > 1 or () in lengths.values():
+    raise DataError(
+      'arrays must have one row for each example, got shapes '
+      f'{ {name: values.shape for name, values in kept.items()} }.'
+    )
+  kept = _read_only(kept)
+  (length,) = next(iter(lengths.values()))
+  return Source(lambda indices: _at(kept, indices), length, kept)
 
 
 def _at(examples: Examples, indices: np.ndarray) -> Examples:

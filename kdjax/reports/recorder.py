@@ -1,11 +1,12 @@
 """What a run says while it works: `metrics.jsonl` and a progress bar."""
 
 import json
+import math
 import os
 import pathlib
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from rich import console as rich_console
@@ -71,8 +72,8 @@ class Recorder:
     with self._path.open('a') as file:
       for i, seed in enumerate(seeds):
         line = {'run': run, 'seed': int(seed), 'epoch': epoch}
-        line |= {f'train_{name}': float(v[i]) for name, v in train.items()}
-        line |= {f'test_{name}': float(v[i]) for name, v in test.items()}
+        line |= {f'train_{name}': number(v[i]) for name, v in train.items()}
+        line |= {f'test_{name}': number(v[i]) for name, v in test.items()}
         file.write(json.dumps(line) + '\n')
     if self._task is not None:
       loss, (name, values) = train['loss'].mean(), next(iter(test.items()))
@@ -104,6 +105,12 @@ def read_metrics(workdir: str | pathlib.Path) -> list[dict]:
     except json.JSONDecodeError:
       break  # The process was killed while it wrote; the epoch runs again.
   return lines
+
+
+def number(value: Any) -> float | None:
+  """A number as JSON knows it: None where there is none (NaN)."""
+  value = float(value)
+  return None if math.isnan(value) else value
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:

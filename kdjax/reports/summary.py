@@ -8,7 +8,7 @@ import numpy as np
 from rich import box, console, table
 
 from kdjax.analysis import paired_gain
-from kdjax.reports.recorder import write_atomically
+from kdjax.reports.recorder import number, write_atomically
 
 SUMMARY_FILE = 'summary.json'
 
@@ -40,8 +40,21 @@ def write_summary(
 ) -> pathlib.Path:
   """Writes `summary.json` and returns where it is."""
   path = pathlib.Path(workdir) / SUMMARY_FILE
-  write_atomically(path, json.dumps(summary, indent=2) + '\n')
+  text = json.dumps(_without_nan(summary), indent=2, allow_nan=False)
+  write_atomically(path, text + '\n')
   return path
+
+
+def _without_nan(tree: Any) -> Any:
+  """The same JSON with null for NaN, such as the accuracy of an empty class."""
+  match tree:
+    case dict():
+      return {name: _without_nan(value) for name, value in tree.items()}
+    case list() | tuple():
+      return [_without_nan(value) for value in tree]
+    case float():
+      return number(tree)
+  return tree
 
 
 def print_summary(

@@ -140,7 +140,7 @@ class CachedTeacher:
     # The same names wherever the examples come from: one trace.
     batch = {**examples, 'index': np.int32(rows // self.views.total)}
     batch.pop('weight', None)
-    own = parallel.own_places(len(numbers), self._devices)
+    own = parallel.own_places(self._chunk, self._devices)
     share = jax.tree.map(lambda x: x[own], (numbers, batch))
     shard = parallel.shard(share, self._devices)
     return self._program(self._variables, (), shard)

@@ -34,9 +34,8 @@ def _table(seed, examples):
   labels = random.choice(_CLASSES, examples, p=[0.5, 0.4, 0.1])
   centres = np.random.default_rng(7).normal(size=(_CLASSES, _FEATURES))
   rows = centres[labels] + random.normal(size=(examples, _FEATURES))
-  kept = {'row': rows.astype(np.float32), 'label': labels.astype(np.int32)}
-  return data.Source(
-    lambda indices: {name: x[indices] for name, x in kept.items()}, examples
+  return data.from_mapping(
+    {'row': rows.astype(np.float32), 'label': labels.astype(np.int32)}
   )
 
 
