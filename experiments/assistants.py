@@ -1,4 +1,4 @@
-"""Distils through teacher assistants, beside direct distillation.
+r"""Distils through teacher assistants, beside direct distillation.
 
 python -m experiments.assistants
 python -m experiments.assistants --dataset=cifar10 --teacher=resnet56 \

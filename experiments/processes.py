@@ -1,4 +1,4 @@
-"""Flags and manners of a job of several processes.
+r"""Flags and manners of a job of several processes.
 
 python -m experiments.distill --num_processes=2 --process_id=0 \
       --coordinator_address=localhost:1234 --workdir=runs/two

@@ -1,4 +1,4 @@
-"""Trains a teacher from labels, for `distill --teacher_checkpoint=WORKDIR`.
+r"""Trains a teacher from labels, for `distill --teacher_checkpoint=WORKDIR`.
 
 python -m experiments.train_teacher --dataset=cifar10 --teacher=resnet56 \
       --teacher_epochs=240 --schedule=step --workdir=runs/resnet56

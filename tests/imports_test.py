@@ -34,7 +34,7 @@ _HOUSE = (
 # Room -> what it may import beside itself: rooms of kdjax, or single modules of
 # them. A new edge is a decision about the design, and this is where it is made.
 _MAY_IMPORT = {
-  **dict.fromkeys(_OUTSIDE, {*_HOUSE}),
+  **{room: {*_HOUSE} for room in _OUTSIDE},
   'recipes': {*_HOUSE} - {'recipes'},
   'training': {
     'tasks',

@@ -30,8 +30,8 @@ def _numpy(kernel):
   guesses = logits.argmax(axis=1)
   f1 = []
   for name in range(3):
-    right = np.sum((guesses == name) & (_LABELS == name))
-    wrong = np.sum((guesses == name) != (_LABELS == name))
+    right = np.sum((guesses == name) & (name == _LABELS))
+    wrong = np.sum((guesses == name) != (name == _LABELS))
     f1.append(2 * right / (2 * right + wrong))
   return {
     'accuracy': np.mean(guesses == _LABELS),

@@ -170,7 +170,7 @@ def test_networks_are_the_students_one_by_one(whole):
     assert network.model is _MODEL
     assert network.name == 'tiny'
     _assert_equal(
-      network.variables, jax.tree.map(lambda x: x[place], fitted.variables)
+      network.variables, jax.tree.map(lambda x, i=place: x[i], fitted.variables)
     )
     assert network.measures == {
       name: values[place] for name, values in fitted.measures.items()
