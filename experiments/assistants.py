@@ -9,6 +9,8 @@ import itertools
 import time
 from collections.abc import Sequence
 
+from absl import app
+
 from experiments import common, wiring
 from kdjax import recipes, reports, tasks, training
 
@@ -68,4 +70,5 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  common.run(main)
+  with common.errors():
+    app.run(main, flags_parser=common.parse)

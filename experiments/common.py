@@ -8,11 +8,11 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-from absl import app, flags, logging
+from absl import flags, logging
 
 from experiments import processes
 from kdjax import cache, checkpoint, data, options, reports, training
@@ -238,11 +238,15 @@ def report(
     print(f'Written to {workdir}')
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
-  """Runs a binary; a bad request ends in one line and exit code 2."""
+@contextlib.contextmanager
+def errors() -> Iterator[None]:
+  """Ends the program in one line and exit code 2 after a bad request.
+
+  A context, not a function around `app.run`: it adds no frame to a traceback.
+  """
   logging.set_verbosity(logging.ERROR)
   try:
-    app.run(main, flags_parser=_parse)
+    yield
   except _ERRORS as error:
     _fail(str(error))
   except training.Interrupted as stop:
@@ -254,7 +258,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     _fail(processes.LOST, code=1)
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def parse(argv: Sequence[str]) -> list[str]:
+  """Parses the flags, for `app.run`; answers --help."""
   if {'--help', '-help', '-h'} & set(argv[1:]):
     print(_help(sys.modules['__main__'].__doc__ or ''))
     sys.exit(0)

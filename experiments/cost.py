@@ -10,6 +10,7 @@ Takes the flags of `distill` and trains, reads and writes nothing of a run.
 from collections.abc import Sequence
 
 import jax
+from absl import app
 from rich import box, console, table
 
 from experiments import common, wiring
@@ -97,4 +98,5 @@ def _cells(program: training.ProgramCost) -> tuple[str, ...]:
 
 
 if __name__ == '__main__':
-  common.run(main)
+  with common.errors():
+    app.run(main, flags_parser=common.parse)

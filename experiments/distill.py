@@ -8,6 +8,8 @@ python -m experiments.distill --flagfile=experiments/flagfiles/NAME.flags
 import time
 from collections.abc import Sequence
 
+from absl import app
+
 from experiments import common, wiring
 from kdjax import recipes, reports, training
 
@@ -50,4 +52,5 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  common.run(main)
+  with common.errors():
+    app.run(main, flags_parser=common.parse)

@@ -7,6 +7,8 @@ python -m experiments.ensemble --teachers=mlp_teacher,cnn_teacher --members=2
 import time
 from collections.abc import Sequence
 
+from absl import app
+
 from experiments import common, wiring
 from kdjax import models, recipes, reports, training
 
@@ -74,4 +76,5 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  common.run(main)
+  with common.errors():
+    app.run(main, flags_parser=common.parse)

@@ -6,7 +6,7 @@ python -m experiments.evaluate --checkpoint=runs/NAME/distilled
 import json
 from collections.abc import Sequence
 
-from absl import flags
+from absl import app, flags
 
 from experiments import common
 from kdjax import recipes, tasks
@@ -46,4 +46,5 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  common.run(main)
+  with common.errors():
+    app.run(main, flags_parser=common.parse)

@@ -8,6 +8,8 @@ import pathlib
 import time
 from collections.abc import Sequence
 
+from absl import app
+
 from experiments import common, wiring
 from kdjax import models, recipes, reports, tasks, training
 from kdjax.models import Network
@@ -70,4 +72,5 @@ def _print(task: Task, teacher: Network) -> None:
 
 
 if __name__ == '__main__':
-  common.run(main)
+  with common.errors():
+    app.run(main, flags_parser=common.parse)

@@ -6,6 +6,7 @@ shared arguments. What does not depend on the student, such as the teacher's
 forward pass, is computed once.
 """
 
+import inspect
 from collections.abc import Callable
 
 import jax
@@ -14,12 +15,8 @@ import jax.numpy as jnp
 
 def vmapped(function: Callable) -> Callable:
   """One batched program: best where small students underfill the device."""
-
-  def over_students(stacked, *shared):
-    axes = (0, *(None for _ in shared))
-    return jax.vmap(function, in_axes=axes)(stacked, *shared)
-
-  return over_students
+  shared = len(inspect.signature(function).parameters) - 1
+  return jax.vmap(function, in_axes=(0, *(None for _ in range(shared))))
 
 
 def unrolled(function: Callable) -> Callable:

@@ -13,8 +13,8 @@ def attempt(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
   monkeypatch.setattr(sys, 'argv', ['distill', *arguments])
   monkeypatch.setattr(app, 'usage', lambda *_, **__: None)
   try:
-    with pytest.raises(SystemExit) as stop:
-      common.run(distill.main)
+    with pytest.raises(SystemExit) as stop, common.errors():
+      app.run(distill.main, flags_parser=common.parse)
   finally:
     for name in flags.FLAGS:
       flags.FLAGS[name].unparse()  # back to its default

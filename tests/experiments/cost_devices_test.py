@@ -10,8 +10,10 @@ _ROOT = pathlib.Path(__file__).parents[2]
 _PROGRAM = """
 import jax
 jax.devices()
+from absl import app
 from experiments import common, cost
-common.run(cost.main)
+with common.errors():
+  app.run(cost.main, flags_parser=common.parse)
 """
 
 

@@ -63,7 +63,7 @@ def _main(program: str, arguments: tuple[str, ...]) -> str:
   """Runs a binary in this process; returns what it said if it failed."""
   import importlib
 
-  from absl import flags
+  from absl import app, flags
 
   from experiments import common
 
@@ -72,7 +72,8 @@ def _main(program: str, arguments: tuple[str, ...]) -> str:
   module = importlib.import_module(f'experiments.{program}')
   with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
     try:
-      common.run(module.main)
+      with common.errors():
+        app.run(module.main, flags_parser=common.parse)
     except SystemExit as stop:
       return said.getvalue() if stop.code else ''
     finally:
