@@ -68,7 +68,7 @@ def attempt(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
     ),
     (
       ['--method=dkd', '--set=dkd.temperature=-1'],
-      ['--method=dkd:', 'temperature must be', '-1'],
+      ['--set=dkd.temperature=-1:', 'above 0'],
     ),
     (['--method=dkd', '--set=dkd.beta=two'], ['--method=dkd:', 'beta', 'two']),
     (

@@ -93,7 +93,16 @@ def test_leaves_what_the_readme_says(finished):
     'scratch',
     'distilled',
     'gain',
+    'measure',
+    'measures',
   ]
+  assert summary['measure'] == {
+    'name': 'accuracy',
+    'unit': '%',
+    'higher_is_better': True,
+  }
+  assert list(summary['measures']) == ['accuracy', 'loss']
+  assert summary['measures']['accuracy']['gain'] == summary['gain']
   assert summary['seeds'] == [0, 1]
   assert summary['student']['parameters'] == 64 * 16 + 16 + 16 * 10 + 10
   assert summary['student']['bytes'] == 4 * 1210
@@ -103,6 +112,8 @@ def test_leaves_what_the_readme_says(finished):
   assert summary['gain']['mean'] == pytest.approx(mean, abs=1e-12)
   low, high = summary['gain']['ci95']
   assert low <= mean <= high
+  assert summary['measure']['name'] == 'accuracy'
+  assert list(summary['measures']) == ['accuracy', 'loss']
   assert (workdir / 'curves.png').read_bytes().startswith(b'\x89PNG')
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
   assert len(lines) == 4 + 2 * 40 * 2

@@ -154,8 +154,9 @@ def test_every_name_makes_a_model(name):
 
 
 def test_names():
-  assert models.names()[:2] == ('mlp_teacher', 'mlp_student')
-  assert len(set(models.names())) == 13
+  names = ('mlp_teacher', 'mlp_assistant', 'mlp_student')
+  assert models.names()[:3] == names
+  assert len(set(models.names())) == 14
 
 
 def test_unknown_name():
