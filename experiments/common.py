@@ -279,7 +279,8 @@ def _help(doc: str) -> str:
     lines += ['', f'{title}:']
     for name in names:
       flag = FLAGS[name]
-      default = '' if flag.default is None else f' [{flag.default_as_str}]'
+      default = str(flag.default_as_str or '').strip("'")
+      default = f' [{default}]' if default else ''
       text = f'--{name}: {flag.help}{default}'
       lines.append(
         textwrap.fill(text, 80, initial_indent='  ', subsequent_indent='      ')

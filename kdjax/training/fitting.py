@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from kdjax import checkpoint
+import kdjax  # `kdjax.checkpoint` loads orbax when a run first names it.
 from kdjax.models import Model, ModelVariables, Network
 from kdjax.tasks import note_of_batch
 from kdjax.training import build, parallel, processes
@@ -55,9 +55,9 @@ def fit(experiment: Experiment, run: Run) -> Fitted:
   name = experiment.prefix + run.name
   directory = experiment.workdir / 'checkpoints' / name
   states = build.initial_states(experiment, run)
-  done = checkpoint.latest_step(directory) or 0
+  done = kdjax.checkpoint.latest_step(directory) or 0
   if done:
-    states = checkpoint.restore(directory, states)
+    states = kdjax.checkpoint.restore(directory, states)
   states = parallel.replicate(states, experiment.devices)
   run_epoch = build.epoch(experiment, run, states)
   evaluate = build.evaluation(experiment, run.student, states.model)
@@ -108,7 +108,7 @@ def save(
     },
   }
   directory = experiment.workdir / (experiment.prefix + name)
-  checkpoint.save(directory, step, fitted.variables, note)
+  kdjax.checkpoint.save(directory, step, fitted.variables, note)
 
 
 def _save_if_due(
@@ -124,7 +124,7 @@ def _save_if_due(
     (experiment.stop.number or 0) if experiment.stop else 0
   )
   if signal_number or epoch % every == 0 or epoch == run.epochs:
-    checkpoint.save(directory, epoch, states, {'run': directory.name})
+    kdjax.checkpoint.save(directory, epoch, states, {'run': directory.name})
   if signal_number:
     raise Interrupted(
       signal_number,

@@ -24,8 +24,8 @@ def noted(parts, state, teacher_outputs, batch):
   return student_step(parts, state, teacher_outputs, batch)
 
 step._student_step = noted
-sys.argv = ['distill', '--epochs=2', '--teacher_epochs=1', '--seeds=1',
-            '--noscratch', WORKDIR]
+sys.argv = ['distill', '--epochs=1', '--teacher_epochs=1', '--seeds=2',
+            WORKDIR]
 runpy.run_module('experiments.distill', run_name='__main__')
 """
 
@@ -45,5 +45,8 @@ def test_at_most_ten_frames_lead_to_the_students_step(tmp_path):
   lines = [x for x in result.stdout.splitlines() if x.startswith('FRAMES')]
   assert lines, result.stderr
   frames = lines[0].split()[1:]
+  print(*frames, sep='\n')  # shown when it fails
   assert frames[0] == 'experiments/distill.py:<module>'
+  assert frames[1] == 'experiments/distill.py:main'
+  assert 'kdjax/training/fitting.py:fit' in frames
   assert len(frames) <= 10, frames
