@@ -21,7 +21,7 @@ class Rule(NamedTuple):
 
   Attributes:
     good: Whether a value is allowed.
-    allowed: What is allowed, as the end of an error message.
+    allowed: The values that are allowed, as the end of an error message.
   """
 
   good: Callable[[Any], bool]

@@ -25,7 +25,7 @@ def load(
       whole experiment, whose teacher is loaded.
     model: What was saved; by default the note says which of the shipped
       networks it is.
-    precision: Of the computation; that of training by default.
+    precision: Precision of the computation; that of training by default.
 
   Returns:
     The networks, without measures.

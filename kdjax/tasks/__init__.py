@@ -1,4 +1,4 @@
-"""What is learned: a `Task` holds sources, views, objective and measures.
+"""A `Task` says what networks learn: sources, views, objective, measures.
 
 `classification` makes a task of any two sources; `load` opens a data set of
 pictures by its options.

@@ -40,7 +40,7 @@ class Options(options.Options):
   )
   measures: str = options.option(
     'accuracy',
-    'What is reported of every network beside its cross-entropy (loss), with '
+    'Measures of every network to report beside cross-entropy (loss), with '
     'commas; the first decides whether distillation helped. Of '
     f'{", ".join(name for name in measures.names() if name != "loss")}.',
   )

@@ -1,4 +1,4 @@
-"""What is learned, whatever the data are."""
+"""A task, whatever the data are."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from kdjax.transforms import LossTransform
 
 
 class Task(NamedTuple):
-  """What is learned, from which examples, and how it is judged.
+  """A task: the examples, the objective, and the measures that judge it.
 
   Attributes:
     name: Names the data in reports and notes.
@@ -21,7 +21,7 @@ class Task(NamedTuple):
     test: Test examples.
     views: The augmentation of training examples.
     objective: The loss from labels alone.
-    measures: What is reported of a network on the test examples, by name; the
+    measures: Reports say these of a network on the test examples, by name; the
       first decides whether distillation helped.
   """
 

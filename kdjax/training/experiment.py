@@ -1,4 +1,4 @@
-"""What is trained, and what all runs of an experiment share."""
+"""Runs, and the experiment that shares its task and budget with them."""
 
 import dataclasses
 import pathlib
@@ -49,7 +49,7 @@ class Experiment(NamedTuple):
   """What all runs of an experiment share.
 
   Attributes:
-    task: What is learned; its training examples are those that students see.
+    task: The task; students see its training examples.
     budget: How long, on what batches, with which optimizer.
     workdir: Where models and checkpoints go. A run that stopped there is
       continued.

@@ -92,7 +92,7 @@ def save(
 
   Args:
     experiment: Where they go, and what they have learned.
-    name: Of the run, which names the directory within the workdir.
+    name: Name of the run, and of the directory within the workdir.
     fitted: The models.
     seeds: One per model.
     step: Number of the checkpoint.

@@ -24,8 +24,8 @@ def initialize(
 ) -> None:
   """Joins the processes of the job; call it before anything uses a device.
 
-  What is None is taken from the cluster, where JAX can detect one (Slurm, GKE,
-  Cloud TPU, Open MPI, ...).
+  JAX takes the values that are None from the cluster, where it can detect one
+  (Slurm, GKE, Cloud TPU, Open MPI, ...).
 
   Args:
     coordinator_address: `host:port` of the first process.

@@ -195,7 +195,7 @@ def _refused(experiment: Experiment, function: Callable, *args: Any) -> Any:
 
 
 def _check_size(experiment: Experiment, kept: Shapes) -> None:
-  """What is kept, and what an epoch takes of it, must find room."""
+  """Raises OptionError unless the cache, and an epoch of it, finds room."""
   source, views = experiment.task.train, experiment.task.views.total
   row = sum(
     row_bytes(x.shape[1:], _kept_as(experiment, name, x.dtype))

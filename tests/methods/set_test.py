@@ -107,7 +107,7 @@ def test_values_of_another_kind_or_out_of_range(method, text, allowed):
 
 
 def _said(method, text):
-  """What is said of a value; nothing of a good one."""
+  """The error that a value gives; None for a good value."""
   try:
     methods.Options(method=method, set=text)
   except OptionError as error:
