@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-
 from kdjax import reports
 from kdjax.recipes.distillation import Distilled
 from kdjax.recipes.summary import describe, describe_measure
@@ -47,7 +45,7 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
     'dataset': task.name,
     'method': first.method,
     'seeds': list(experiment.budget.all_seeds),
-    'devices': len(experiment.devices or jax.local_devices()),
+    'devices': experiment.device_count,
     'seconds': seconds,
     'measure': describe_measure(task, headline),
     'students': students,

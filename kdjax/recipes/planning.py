@@ -109,7 +109,7 @@ def check_devices(experiment: Experiment) -> None:
   try:
     training.check_batch_size(size, experiment.devices)
   except ValueError as error:
-    count = len(experiment.devices or jax.local_devices())
+    count = experiment.device_count
     raise OptionError(
       'batch_size', size, f'must be a multiple of the {count} devices'
     ) from error

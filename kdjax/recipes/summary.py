@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import jax
-
 from kdjax import deploy, reports
 from kdjax.models import Network
 from kdjax.recipes.distillation import Distilled
@@ -45,7 +43,7 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
     'dataset': task.name,
     'method': result.method,
     'seeds': list(experiment.budget.all_seeds),
-    'devices': len(experiment.devices or jax.local_devices()),
+    'devices': experiment.device_count,
     'seconds': seconds,
     'steps_per_second': distilled.steps / distilled.seconds,
     'teacher': {

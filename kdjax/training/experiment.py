@@ -56,7 +56,8 @@ class Experiment(NamedTuple):
     observer: Is told of every epoch.
     stop: Says when to end early, or None.
     teacher_options: How the teacher is asked.
-    devices: Which devices share the batch; None for all local ones.
+    devices: Which devices share the batch; None for all devices of all
+      processes.
     prefix: Stands before the names of all runs, so that several distillations
       share a workdir and an observer.
   """
@@ -83,6 +84,11 @@ class Experiment(NamedTuple):
   def steps_per_epoch(self) -> int:
     """Steps in which all training examples are seen once."""
     return self.budget.steps_per_epoch(len(self.task.train))
+
+  @property
+  def device_count(self) -> int:
+    """How many devices share a batch, of all processes."""
+    return parallel.device_count(self.devices)
 
   @property
   def student_key(self) -> jax.Array:
@@ -130,8 +136,3 @@ class Run(NamedTuple):
   epochs_before: int = 0
   start: ModelVariables | None = None
   freeze_unreached: bool = False
-
-
-def device_count(experiment: Experiment) -> int:
-  """How many devices share a batch of the experiment."""
-  return parallel.device_count(experiment.devices)
