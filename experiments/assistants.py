@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from absl import app
 
 from experiments import common, wiring
-from kdjax import recipes, reports, tasks, training
+from kdjax import recipes, reports, tasks
 
 common.define_run_flags()
 common.define_own_flag(
@@ -30,28 +30,20 @@ def main(argv: Sequence[str]) -> None:
   """Runs and reports the chain that the flags describe."""
   del argv
   start = time.perf_counter()
-  given = common.asked(*wiring.DISTILLATION)
-  common.use_devices()
-  wired = wiring.wire(given)
-  experiment, student, method = wired.experiment, wired.student, wired.method
-  digits = given[tasks.Options].is_digits
+  wired = wiring.asked()
+  student, method = wired.student, wired.method
+  digits = wired.given[tasks.Options].is_digits
   names = common.FLAGS.assistants or ('mlp_assistant' if digits else 'resnet14')
-  chain = [
-    *wiring.make_models(given, wired.dataset, 'assistants', names).values()
-  ]
+  found = wiring.make_models(wired.given, wired.dataset, 'assistants', names)
+  chain = [*found.values()]
   networks = [wired.teacher_model, *chain, student]
   for above, below in itertools.pairwise(networks):
-    recipes.check(experiment, below, above, method)
-  workdir = common.claim_workdir(
-    'assistants', given, wired.task.name, 'assistants', method.name
-  )
-  with training.StopSignal() as stop, common.observer(workdir) as observer:
-    experiment = experiment._replace(
-      workdir=workdir, observer=observer, stop=stop
-    )
-    teacher = wired.teacher or recipes.train_teacher(
-      experiment, wired.teacher_model, wired.task, epochs=wired.teacher_epochs
-    )
+    recipes.check(wired.experiment, below, above, method)
+  words = wired.task.name, 'assistants', method.name
+  with common.running(
+    'assistants', wired.given, wired.experiment, *words
+  ) as experiment:
+    teacher = wired.taught(experiment)
     results = recipes.assistants(
       experiment,
       student,
@@ -60,10 +52,10 @@ def main(argv: Sequence[str]) -> None:
       method,
       task=wired.task,
       epochs=wired.teacher_epochs,
-      scratch=given[recipes.Options].scratch,
+      scratch=wired.scratch,
     )
   common.report(
-    workdir,
+    experiment.workdir,
     lambda: recipes.compare(results, time.perf_counter() - start),
     reports.print_comparison,
   )

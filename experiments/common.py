@@ -16,6 +16,7 @@ from absl import flags, logging
 
 from experiments import processes
 from kdjax import cache, checkpoint, data, options, reports, training
+from kdjax.training import Experiment
 
 FLAGS = flags.FLAGS
 
@@ -211,11 +212,25 @@ def _new_workdir(words: Sequence[str]) -> pathlib.Path:
   return path
 
 
-def observer(workdir: pathlib.Path) -> contextlib.AbstractContextManager:
-  """Writes metrics and shows progress, on the first process."""
-  if training.is_first():
-    return reports.Recorder(workdir)
-  return contextlib.nullcontext(training.Nobody())
+@contextlib.contextmanager
+def running(
+  program: str, given: Asked, experiment: Experiment, *words: str
+) -> Iterator[Experiment]:
+  """Gives the experiment its workdir, its observer and its signals.
+
+  Args:
+    program: The binary's name.
+    given: From `asked`; kept in settings.json.
+    experiment: Without them.
+    *words: Parts of the name of a new directory.
+  """
+  workdir = claim_workdir(program, given, *words)
+  first = training.is_first()
+  seen = reports.Recorder(workdir) if first else contextlib.nullcontext()
+  with training.StopSignal() as stop, seen as observer:
+    yield experiment._replace(
+      workdir=workdir, observer=observer or training.Nobody(), stop=stop
+    )
 
 
 def report(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from absl import app
 
 from experiments import common, wiring
-from kdjax import recipes, reports, training
+from kdjax import recipes, reports
 
 common.define_run_flags()
 common.define_flags(*wiring.DISTILLATION)
@@ -21,31 +21,19 @@ def main(argv: Sequence[str]) -> None:
   """Runs and reports the experiment that the flags describe."""
   del argv
   start = time.perf_counter()
-  given = common.asked(*wiring.DISTILLATION)
-  common.use_devices()
-  wired = wiring.wire(given)
-  experiment, student, method = wired.experiment, wired.student, wired.method
+  wired = wiring.asked()
+  student, method = wired.student, wired.method
   known = wired.teacher.variables if wired.teacher else None
-  recipes.check(experiment, student, wired.teacher_model, method, known)
-  workdir = common.claim_workdir(
-    'distill', given, experiment.task.name, method.name
-  )
-  with training.StopSignal() as stop, common.observer(workdir) as observer:
-    experiment = experiment._replace(
-      workdir=workdir, observer=observer, stop=stop
-    )
-    teacher = wired.teacher or recipes.train_teacher(
-      experiment, wired.teacher_model, wired.task, epochs=wired.teacher_epochs
-    )
+  recipes.check(wired.experiment, student, wired.teacher_model, method, known)
+  with common.running(
+    'distill', wired.given, wired.experiment, wired.task.name, method.name
+  ) as experiment:
+    teacher = wired.taught(experiment)
     result = recipes.distil(
-      experiment,
-      student,
-      teacher,
-      method,
-      scratch=given[recipes.Options].scratch,
+      experiment, student, teacher, method, scratch=wired.scratch
     )
   common.report(
-    workdir,
+    experiment.workdir,
     lambda: recipes.summarise(result, time.perf_counter() - start),
     reports.print_summary,
   )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from absl import app
 
 from experiments import common, wiring
-from kdjax import models, recipes, reports, training
+from kdjax import models, recipes, reports
 
 common.define_run_flags()
 common.define_own_flag(
@@ -33,21 +33,16 @@ def main(argv: Sequence[str]) -> None:
   """Runs and reports the ensemble that the flags describe."""
   del argv
   start, flag = time.perf_counter(), common.FLAGS
-  given = common.asked(*wiring.DISTILLATION)
-  common.use_devices()
-  wired = wiring.wire(given)
-  experiment, student, method = wired.experiment, wired.student, wired.method
+  wired = wiring.asked()
+  student, method = wired.student, wired.method
   names = flag.teachers or wired.teacher_model.name
-  teachers = wiring.make_models(given, wired.dataset, 'teachers', names)
+  teachers = wiring.make_models(wired.given, wired.dataset, 'teachers', names)
   together = models.ensemble_model([*teachers.values()] * flag.members)
-  recipes.check(experiment, student, together, method)
-  workdir = common.claim_workdir(
-    'ensemble', given, wired.task.name, 'ensemble', method.name
-  )
-  with training.StopSignal() as stop, common.observer(workdir) as observer:
-    experiment = experiment._replace(
-      workdir=workdir, observer=observer, stop=stop
-    )
+  recipes.check(wired.experiment, student, together, method)
+  words = wired.task.name, 'ensemble', method.name
+  with common.running(
+    'ensemble', wired.given, wired.experiment, *words
+  ) as experiment:
     members = [
       network
       for name, model in teachers.items()
@@ -66,10 +61,10 @@ def main(argv: Sequence[str]) -> None:
       members,
       method,
       of_logits=flag.of_logits,
-      scratch=given[recipes.Options].scratch,
+      scratch=wired.scratch,
     )
   common.report(
-    workdir,
+    experiment.workdir,
     lambda: recipes.compare(results, time.perf_counter() - start),
     reports.print_comparison,
   )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from absl import app
 
 from experiments import common, wiring
-from kdjax import models, recipes, reports, tasks, training
+from kdjax import models, recipes, reports, tasks
 from kdjax.models import Network
 from kdjax.tasks import Task
 from kdjax.training import Budget, Experiment
@@ -44,17 +44,14 @@ def main(argv: Sequence[str]) -> None:
   model = wiring.make_teacher(given, dataset)
   experiment = Experiment(task, given[Budget], pathlib.Path())
   recipes.check_devices(experiment)
-  workdir = common.claim_workdir(
-    'train_teacher', given, task.name, 'train_teacher'
-  )
-  with training.StopSignal() as stop, common.observer(workdir) as observer:
+  with common.running(
+    'train_teacher', given, experiment, task.name, 'train_teacher'
+  ) as experiment:
     teacher = recipes.train_teacher(
-      experiment._replace(workdir=workdir, observer=observer, stop=stop),
-      model,
-      epochs=given[recipes.Options].teacher_epochs,
+      experiment, model, epochs=given[recipes.Options].teacher_epochs
     )
   common.report(
-    workdir,
+    experiment.workdir,
     lambda: {
       'dataset': task.name,
       'seconds': time.perf_counter() - start,

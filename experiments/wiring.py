@@ -30,6 +30,7 @@ class Wiring(NamedTuple):
   """The objects of a distillation, checked.
 
   Attributes:
+    given: The options, by class.
     experiment: Without working directory and observer.
     dataset: The data.
     task: With all training examples, as the teacher sees them; the
@@ -39,8 +40,10 @@ class Wiring(NamedTuple):
     teacher: The teacher, if it is trained already.
     method: The method.
     teacher_epochs: Length of the teacher's training.
+    scratch: Whether to train the student from scratch too.
   """
 
+  given: common.Asked
   experiment: Experiment
   dataset: data.Dataset
   task: Task
@@ -49,6 +52,24 @@ class Wiring(NamedTuple):
   teacher: Network | None
   method: Method
   teacher_epochs: int | None
+  scratch: bool
+
+  def taught(self, experiment: Experiment) -> Network:
+    """The teacher: the one that was loaded, or else one trained now."""
+    return self.teacher or recipes.train_teacher(
+      experiment, self.teacher_model, self.task, epochs=self.teacher_epochs
+    )
+
+
+def asked() -> Wiring:
+  """The objects that the flags describe, on the devices that they name.
+
+  Raises:
+    OptionError: if the flags do not fit the data or one another.
+  """
+  given = common.asked(*DISTILLATION)
+  common.use_devices()
+  return wire(given)
 
 
 def wire(
@@ -79,6 +100,7 @@ def wire(
   digits = data_options.is_digits
   student = network_options.student or ('mlp_student' if digits else 'resnet8')
   return Wiring(
+    given,
     experiment,
     dataset,
     task,
@@ -87,6 +109,7 @@ def wire(
     teacher,
     methods.make(given[methods.Options]),
     given[recipes.Options].teacher_epochs or budget.epochs,
+    given[recipes.Options].scratch,
   )
 
 

@@ -34,7 +34,7 @@ def ensemble(
     scratch: Whether to train the student from scratch too.
 
   Returns:
-    The distillations `ensemble` and `best_member`, which share the student from
+    The distillations `best_member` and `ensemble`, which share the student from
     scratch.
 
   References:
@@ -49,11 +49,11 @@ def ensemble(
   sign = 1 if measure.higher_is_better else -1
   best = max(known, key=lambda network: sign * network.measures[name])
   together = models.ensemble(known, of_logits=of_logits)
-  first = distil(
-    experiment.part('ensemble'), student, together, method, scratch=scratch
+  single = distil(
+    experiment.part('best_member'), student, best, method, scratch=scratch
   )
-  second = distil(
-    experiment.part('best_member'), student, best, method, scratch=False
+  mean = distil(
+    experiment.part('ensemble'), student, together, method, scratch=False
   )
-  second = second._replace(scratch=first.scratch)
-  return {'ensemble': first, 'best_member': second}
+  mean = mean._replace(scratch=single.scratch)
+  return {'best_member': single, 'ensemble': mean}
