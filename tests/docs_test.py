@@ -21,6 +21,9 @@ _NO_LOSSES = {
   'learned',
   'on_axis',
   'overhaul_margins',
+  'of_embeddings',
+  'of_heads',
+  'of_logits',
   'stateless',
   'weighted_sum',
 }

@@ -10,7 +10,7 @@ import functools
 import inspect
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import chex
@@ -65,6 +65,18 @@ def fixed(kind: Kind) -> Kind:
   return kind._replace(static=True)
 
 
+class Promise(NamedTuple):
+  """What a decorated loss promises; its attribute `promise`.
+
+  Attributes:
+    result: What it returns.
+    kinds: By the name of a hyperparameter the values it may have.
+  """
+
+  result: Result
+  kinds: Mapping[str, Kind]
+
+
 class RefusedError(ValueError, AssertionError):
   """An argument that a loss does not take.
 
@@ -110,6 +122,7 @@ def promises(
       except AssertionError as error:
         raise _misfit(name, bound, _asked(error)) from error
 
+    loss.promise = Promise(result, kinds)  # type: ignore[attr-defined]
     return loss
 
   return decorate

@@ -27,53 +27,52 @@ from kdjax.transforms.contrast import (
   contrastive_representation,
   in_batch_contrastive,
 )
-from kdjax.transforms.feature import (
-  activation_boundary,
-  attention,
+from kdjax.transforms.feature.attention import (
   attention_matrices,
-  channel_wise,
-  factor_transfer,
-  fsp,
-  gaussian_neuron_selectivity,
-  hint,
-  inter_channel,
-  linear_neuron_selectivity,
-  masked_generative,
-  neuron_selectivity,
-  overhaul,
-  overhaul_margins,
-  pearson_feature,
-  review,
   self_attention_relations,
   self_attention_relations_v2,
-  simkd,
-  variational_information,
-  vitkd,
 )
+from kdjax.transforms.feature.boundaries import (
+  activation_boundary,
+  overhaul,
+  overhaul_margins,
+)
+from kdjax.transforms.feature.channels import (
+  channel_wise,
+  inter_channel,
+  pearson_feature,
+)
+from kdjax.transforms.feature.factors import factor_transfer
+from kdjax.transforms.feature.generative import masked_generative
+from kdjax.transforms.feature.hint import hint
+from kdjax.transforms.feature.maps import (
+  attention,
+  fsp,
+  gaussian_neuron_selectivity,
+  linear_neuron_selectivity,
+  neuron_selectivity,
+)
+from kdjax.transforms.feature.review import review
+from kdjax.transforms.feature.simkd import simkd
+from kdjax.transforms.feature.variational import variational_information
+from kdjax.transforms.feature.vitkd import vitkd
 from kdjax.transforms.numbers import Learned, learned
 from kdjax.transforms.relation import (
   instance_relation_graph,
   linear_cka,
+  of_embeddings,
   probabilistic_transfer,
   rbf_cka,
   relational_angle,
   relational_distance,
   similarity_preserving,
 )
-from kdjax.transforms.response import (
-  adaptive_interpolated_targets,
-  adaptive_kl,
-  alpha_beta,
-  curriculum_soft_targets,
-  decoupled,
-  dense_soft_targets,
-  direction,
-  dist,
-  forward_kl,
-  generalised_jensen_shannon,
-  interpolated_targets,
-  label_smoothing,
-  labels,
+from kdjax.transforms.response.adaptive import adaptive_interpolated_targets
+from kdjax.transforms.response.coupled import direction, dist
+from kdjax.transforms.response.curriculum import curriculum_soft_targets
+from kdjax.transforms.response.decoupled import decoupled
+from kdjax.transforms.response.dense import dense_soft_targets
+from kdjax.transforms.response.heads import (
   linear_adaptive_kl,
   linear_alpha_beta,
   linear_forward_kl,
@@ -84,21 +83,34 @@ from kdjax.transforms.response import (
   linear_skew_reverse_kl,
   linear_soft_targets,
   linear_top_k_soft_targets,
+  of_heads,
+)
+from kdjax.transforms.response.logits import (
+  adaptive_kl,
+  alpha_beta,
+  forward_kl,
+  generalised_jensen_shannon,
+  interpolated_targets,
+  label_smoothing,
   multi_label_soft_targets,
-  multi_labels,
   normalised_soft_targets,
-  regression_labels,
-  regression_targets,
+  of_logits,
   reverse_kl,
-  sampled_soft_targets,
   skew_kl,
   skew_reverse_kl,
   soft_targets,
   standardised_soft_targets,
   teacher_free,
-  top_k_soft_targets,
   weighted_soft_labels,
 )
+from kdjax.transforms.response.sampled import sampled_soft_targets
+from kdjax.transforms.response.task import (
+  labels,
+  multi_labels,
+  regression_labels,
+  regression_targets,
+)
+from kdjax.transforms.response.top_k import top_k_soft_targets
 from kdjax.transforms.stateless import stateless
 
 __all__ = [
@@ -152,6 +164,9 @@ __all__ = [
   'multi_labels',
   'neuron_selectivity',
   'normalised_soft_targets',
+  'of_embeddings',
+  'of_heads',
+  'of_logits',
   'on_axis',
   'overhaul',
   'overhaul_margins',

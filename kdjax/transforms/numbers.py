@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, ParamSpec, TypeAlias
 
 import jax
@@ -81,28 +81,54 @@ def accepts(
     def make(*args, **kwargs):
       bound = signature.bind(*args, **kwargs)
       bound.apply_defaults()
-      moving = {}
-      for name, kind in kinds.items():
-        value = bound.arguments[name]
-        if value is None and signature.parameters[name].default is None:
-          continue
-        changes = isinstance(value, Learned | jax.Array) or callable(value)
-        if changes and not kind.static:
-          moving[name] = value
-          continue
-        try:
-          bound.arguments[name] = contract.checked(name, value, kind)
-        except contract.RefusedError as error:
-          raise contract.RefusedError(factory.__name__, error.text) from error
-      if not moving:
-        return factory(*bound.args, **bound.kwargs)
-      return _moving(
-        lambda values: factory(*bound.args, **(bound.kwargs | values)), moving
+      values = bound.arguments
+      checked = {
+        name: kind
+        for name, kind in kinds.items()
+        if values[name] is not None
+        or signature.parameters[name].default is not None
+      }
+      return built(
+        lambda values: factory(**values), values, checked, factory.__name__
       )
 
     return make
 
   return decorate
+
+
+def built(
+  make: Callable[[dict[str, Any]], base.LossTransform],
+  values: Mapping[str, Any],
+  kinds: Mapping[str, contract.Kind | None],
+  name: str,
+) -> base.LossTransform:
+  """`make(values)`, with numbers checked and schedules called at every step.
+
+  Args:
+    make: From hyperparameters, numbers or arrays, to a transform.
+    values: Hyperparameters: numbers, arrays of JAX, schedules, or `Learned`.
+    kinds: By the name of a hyperparameter the values it may have; None if
+      nobody knows.
+    name: Names the transform in errors.
+
+  Raises:
+    RefusedError: if a number is not allowed.
+  """
+  values, moving = dict(values), {}
+  for key, kind in kinds.items():
+    value = values[key]
+    changes = isinstance(value, Learned | jax.Array) or callable(value)
+    if changes and not (kind and kind.static):
+      moving[key] = value
+    elif kind:
+      try:
+        values[key] = contract.checked(key, value, kind)
+      except contract.RefusedError as error:
+        raise contract.RefusedError(name, error.text) from error
+  if not moving:
+    return make(values)
+  return _moving(lambda changed: make(values | changed), moving)
 
 
 def _moving(

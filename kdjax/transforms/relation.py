@@ -4,62 +4,81 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import chex
-import jax
 
+from kdjax import losses
 from kdjax.losses import contract
-from kdjax.losses.relation.angles import relational_angle_loss
-from kdjax.losses.relation.cka import linear_cka_loss, rbf_cka_loss
-from kdjax.losses.relation.distances import relational_distance_loss
-from kdjax.losses.relation.instance_relation_graph import (
-  instance_relation_graph_loss,
-)
-from kdjax.losses.relation.probabilistic import probabilistic_transfer_loss
-from kdjax.losses.relation.similarity import similarity_preserving_loss
 from kdjax.transforms import base, stateless
+from kdjax.transforms.bound import bound, with_numbers
 from kdjax.transforms.numbers import Number, accepts
 
+_EMBEDDINGS = {'student': 'embedding', 'teacher': 'embedding'}
 
-def relational_distance(
-  *, student: str = 'embedding', teacher: str = 'embedding'
+
+def of_embeddings(
+  loss: Callable, *, student: str, teacher: str, **hyperparameters: Any
 ) -> base.LossTransform:
+  """Any loss that couples the examples by a tap of each network, flattened.
+
+  >>> teacher = {'embedding': jnp.ones((2, 2))}
+  >>> term = of_embeddings(
+  ...   losses.probabilistic_transfer_loss,
+  ...   student='embedding',
+  ...   teacher='embedding',
+  ... )
+  >>> value(term, {'embedding': jnp.eye(2)}, teacher)
+  0.0294
+
+  Args:
+    loss: `(student, teacher, *, mask, **hyperparameters) -> scalar` of
+      embeddings `[batch, features]`. The mask, `[batch]` or None, is zero for
+      padding.
+    student: Name of the student's tap.
+    teacher: Name of the teacher's tap.
+    **hyperparameters: Numbers, schedules of the step, or `learned`.
+
+  Raises:
+    ValueError: if a hyperparameter is out of range; from `init`, if there is no
+      such tap; lists those there are.
+  """
+
+  def make(values):
+    def apply(student_outputs, teacher_outputs, batch):
+      return loss(
+        _rows(student_outputs[student]),
+        _rows(teacher_outputs[teacher]),
+        mask=batch.get('weight'),
+        **values,
+      )
+
+    return stateless.stateless(apply, student=(student,), teacher=(teacher,))
+
+  return with_numbers(make, loss, hyperparameters)
+
+
+@bound(of_embeddings, losses.relational_distance_loss, **_EMBEDDINGS)
+def relational_distance():
   """`kdjax.losses.relational_distance_loss` of two taps, flattened.
 
   >>> student = {'embedding': jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])}
   >>> teacher = {'embedding': jnp.array([[0.0], [1.0], [2.0]])}
   >>> value(relational_distance(), student, teacher)
   0.0717
-
-  Args:
-    student: Name of the student's tap.
-    teacher: Name of the teacher's tap.
-
-  Raises:
-    ValueError: from `init`, if there is no such tap; lists those there are.
   """
-  return _relation(relational_distance_loss, student, teacher)
 
 
-def relational_angle(
-  *, student: str = 'embedding', teacher: str = 'embedding'
-) -> base.LossTransform:
+@bound(of_embeddings, losses.relational_angle_loss, **_EMBEDDINGS)
+def relational_angle():
   """`kdjax.losses.relational_angle_loss` of two taps, flattened.
 
   >>> student = {'embedding': jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])}
   >>> teacher = {'embedding': jnp.array([[0.0], [1.0], [2.0]])}
   >>> value(relational_angle(), student, teacher)
   0.1296
-
-  Args:
-    student: Name of the student's tap.
-    teacher: Name of the teacher's tap.
-
-  Raises:
-    ValueError: from `init`, if there is no such tap; lists those there are.
   """
-  return _relation(relational_angle_loss, student, teacher)
 
 
-def similarity_preserving(*, student: str, teacher: str) -> base.LossTransform:
+@bound(of_embeddings, losses.similarity_preserving_loss)
+def similarity_preserving():
   """`kdjax.losses.similarity_preserving_loss` of two taps, flattened (SP).
 
   The usual weight is 3000 for the last stages, before pooling
@@ -68,24 +87,11 @@ def similarity_preserving(*, student: str, teacher: str) -> base.LossTransform:
   >>> term = similarity_preserving(student='stage3', teacher='stage3')
   >>> value(term, {'stage3': jnp.eye(2)}, {'stage3': jnp.ones((2, 2))})
   0.2929
-
-  Args:
-    student: Name of the student's tap.
-    teacher: Name of the teacher's tap.
-
-  Raises:
-    ValueError: from `init`, if there is no such tap; lists those there are.
-
-  References:
-    Tung and Mori, `Similarity-Preserving Knowledge Distillation
-    <https://arxiv.org/abs/1907.09682>`_, 2019.
   """
-  return _relation(similarity_preserving_loss, student, teacher)
 
 
-def probabilistic_transfer(
-  *, student: str = 'embedding', teacher: str = 'embedding'
-) -> base.LossTransform:
+@bound(of_embeddings, losses.probabilistic_transfer_loss, **_EMBEDDINGS)
+def probabilistic_transfer():
   """`kdjax.losses.probabilistic_transfer_loss` of two taps, flattened (PKT).
 
   The usual weight is 30000, for the embeddings.
@@ -93,24 +99,11 @@ def probabilistic_transfer(
   >>> teacher = {'embedding': jnp.ones((2, 2))}
   >>> value(probabilistic_transfer(), {'embedding': jnp.eye(2)}, teacher)
   0.0294
-
-  Args:
-    student: Name of the student's tap.
-    teacher: Name of the teacher's tap.
-
-  Raises:
-    ValueError: from `init`, if there is no such tap; lists those there are.
-
-  References:
-    Passalis and Tefas, `Learning Deep Representations with Probabilistic
-    Knowledge Transfer <https://arxiv.org/abs/1803.10837>`_, 2018.
   """
-  return _relation(probabilistic_transfer_loss, student, teacher)
 
 
-def linear_cka(
-  *, student: str = 'embedding', teacher: str = 'embedding'
-) -> base.LossTransform:
+@bound(of_embeddings, losses.linear_cka_loss, **_EMBEDDINGS)
+def linear_cka():
   """`kdjax.losses.linear_cka_loss` of two taps: 1 - alignment, to minimise.
 
   A measure first; there is no usual weight.
@@ -118,28 +111,13 @@ def linear_cka(
   >>> student = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
   >>> value(linear_cka(), {'embedding': student}, {'embedding': student[:, :1]})
   0.2094
-
-  Args:
-    student: Name of the student's tap.
-    teacher: Name of the teacher's tap.
-
-  Raises:
-    ValueError: from `init`, if there is no such tap; lists those there are.
-
-  References:
-    Kornblith et al., `Similarity of Neural Network Representations Revisited
-    <https://arxiv.org/abs/1905.00414>`_, 2019.
   """
-  return _relation(linear_cka_loss, student, teacher)
 
 
-@accepts(bandwidth=contract.POSITIVE)
-def rbf_cka(
-  *,
-  student: str = 'embedding',
-  teacher: str = 'embedding',
-  bandwidth: Number = 1.0,
-) -> base.LossTransform:
+@bound(
+  of_embeddings, losses.rbf_cka_loss, student='embedding', teacher='embedding'
+)
+def rbf_cka():
   """`kdjax.losses.rbf_cka_loss` of two taps: 1 - alignment, to minimise.
 
   A measure first; there is no usual weight.
@@ -148,21 +126,7 @@ def rbf_cka(
   >>> teacher = {'embedding': jnp.array([[0.0], [1.0], [2.0]])}
   >>> value(rbf_cka(), student, teacher)
   0.2558
-
-  Args:
-    student: Name of the student's tap.
-    teacher: Name of the teacher's tap.
-    bandwidth: Width of the kernel as a fraction of the median. Above 0.
-
-  Raises:
-    ValueError: if the bandwidth is not positive; from `init`, if there is no
-      such tap.
-
-  References:
-    Kornblith et al., `Similarity of Neural Network Representations Revisited
-    <https://arxiv.org/abs/1905.00414>`_, 2019.
   """
-  return _relation(rbf_cka_loss, student, teacher, bandwidth=bandwidth)
 
 
 @accepts(
@@ -214,7 +178,7 @@ def instance_relation_graph(
   }
 
   def apply(student_outputs, teacher_outputs, batch):
-    return instance_relation_graph_loss(
+    return losses.instance_relation_graph_loss(
       student_outputs['logits'],
       teacher_outputs['logits'],
       [student_outputs[name] for name in student_layers],
@@ -247,25 +211,6 @@ def _check_layers(
       'student_layers and teacher_layers must be as many, got '
       f'{student_layers!r} and {teacher_layers!r}.'
     )
-
-
-def _relation(
-  loss: Callable[..., jax.Array],
-  student: str,
-  teacher: str,
-  **hyperparameters: Any,
-) -> base.LossTransform:
-  """A scalar loss of embeddings, with padding masked."""
-
-  def apply(student_outputs, teacher_outputs, batch):
-    return loss(
-      _rows(student_outputs[student]),
-      _rows(teacher_outputs[teacher]),
-      mask=batch.get('weight'),
-      **hyperparameters,
-    )
-
-  return stateless.stateless(apply, student=(student,), teacher=(teacher,))
 
 
 def _rows(x: chex.Array) -> chex.Array:

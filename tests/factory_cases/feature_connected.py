@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kdjax import transforms
 from kdjax.losses.feature import activation_boundary as boundary_losses
 from kdjax.losses.feature import channel_wise as channel_losses
 from kdjax.losses.feature import fsp as fsp_losses
@@ -13,7 +14,7 @@ from kdjax.losses.feature import maps
 from kdjax.losses.feature import overhaul as overhaul_losses
 from kdjax.losses.feature import pearson as pearson_losses
 from kdjax.losses.feature import variational as variational_losses
-from kdjax.transforms import connectors, feature
+from kdjax.transforms import connectors
 
 _MARGINS = {'a': np.float32([-0.1, -0.5, -1, -2, -0.3])}
 
@@ -84,14 +85,14 @@ def _variational(params, s, t):
 # by hand: `(params, student, teacher) -> losses`.
 CASES = {
   'fsp': (
-    feature.fsp(student=('a', 'b', 'c'), teacher=('a', 'b', 'c')),
+    transforms.fsp(student=('a', 'b', 'c'), teacher=('a', 'b', 'c')),
     {'a': (4, 4, 3), 'b': (2, 2, 4), 'c': (2, 2, 2)},
     {'a': (4, 4, 5), 'b': (2, 2, 4), 'c': (2, 2, 6)},
     _fsp,
     False,
   ),
   'channel_wise': (
-    feature.channel_wise(student='a', teacher='a', temperature=2.0),
+    transforms.channel_wise(student='a', teacher='a', temperature=2.0),
     {'a': (3, 2, 3)},
     {'a': (3, 2, 5)},
     lambda params, s, t: channel_losses.channel_wise_loss(
@@ -100,7 +101,7 @@ CASES = {
     False,
   ),
   'pearson': (
-    feature.pearson_feature(student=('a', 'e'), teacher=('a', 'e')),
+    transforms.pearson_feature(student=('a', 'e'), teacher=('a', 'e')),
     {'a': (3, 2, 3), 'e': (4,)},
     {'a': (2, 2, 5), 'e': (4,)},
     lambda params, s, t: (
@@ -114,7 +115,7 @@ CASES = {
     False,
   ),
   'inter_channel': (
-    feature.inter_channel(student='a', teacher='a'),
+    transforms.inter_channel(student='a', teacher='a'),
     {'a': (4, 4, 3)},
     {'a': (2, 2, 5)},
     lambda params, s, t: correlation_losses.inter_channel_loss(
@@ -123,7 +124,7 @@ CASES = {
     True,
   ),
   'activation_boundary': (
-    feature.activation_boundary(
+    transforms.activation_boundary(
       student=('a', 'b'), teacher=('a', 'b'), margin=0.5
     ),
     {'a': (4, 4, 3), 'b': (2, 2, 4)},
@@ -132,7 +133,7 @@ CASES = {
     True,
   ),
   'overhaul': (
-    feature.overhaul(student='a', teacher='a', margins=_MARGINS),
+    transforms.overhaul(student='a', teacher='a', margins=_MARGINS),
     {'a': (4, 4, 3)},
     {'a': (2, 2, 5)},
     lambda params, s, t: overhaul_losses.overhaul_loss(
@@ -143,14 +144,14 @@ CASES = {
     True,
   ),
   'review': (
-    feature.review(student=('a', 'e'), teacher=('a', 'e')),
+    transforms.review(student=('a', 'e'), teacher=('a', 'e')),
     {'a': (4, 4, 4), 'e': (3,)},
     {'a': (5, 5, 4), 'e': (6,)},
     _review,
     True,
   ),
   'variational': (
-    feature.variational_information(student='a', teacher='a', width=6),
+    transforms.variational_information(student='a', teacher='a', width=6),
     {'a': (4, 4, 3)},
     {'a': (2, 2, 5)},
     _variational,

@@ -1,11 +1,11 @@
 """Feature losses without connectors."""
 
+from kdjax import transforms
 from kdjax.losses.feature import attention as attention_losses
 from kdjax.losses.feature import attention_matrices as matrix_losses
 from kdjax.losses.feature import attention_relations as relation_losses
 from kdjax.losses.feature import neuron_selectivity as selectivity_losses
 from kdjax.losses.feature import simkd as simkd_losses
-from kdjax.transforms import feature
 
 _QKV = ('q', 'k', 'v')
 
@@ -13,7 +13,7 @@ _QKV = ('q', 'k', 'v')
 # by hand: `(params, student, teacher) -> losses`.
 CASES = {
   'attention': (
-    feature.attention(student=('a', 'b'), teacher=('a', 'b'), p=1.5),
+    transforms.attention(student=('a', 'b'), teacher=('a', 'b'), p=1.5),
     {'a': (4, 4, 3), 'b': (2, 2, 4)},
     {'a': (2, 2, 5), 'b': (2, 2, 4)},
     lambda _, s, t: sum(
@@ -22,7 +22,9 @@ CASES = {
     False,
   ),
   'polynomial': (
-    feature.neuron_selectivity(student='a', teacher='a', degree=3, offset=0.5),
+    transforms.neuron_selectivity(
+      student='a', teacher='a', degree=3, offset=0.5
+    ),
     {'a': (4, 4, 3)},
     {'a': (2, 2, 5)},
     lambda _, s, t: selectivity_losses.polynomial_neuron_selectivity_loss(
@@ -31,7 +33,7 @@ CASES = {
     False,
   ),
   'linear': (
-    feature.linear_neuron_selectivity(student='a', teacher='a'),
+    transforms.linear_neuron_selectivity(student='a', teacher='a'),
     {'a': (2, 2, 3)},
     {'a': (2, 2, 5)},
     lambda _, s, t: selectivity_losses.linear_neuron_selectivity_loss(
@@ -40,7 +42,9 @@ CASES = {
     False,
   ),
   'gaussian': (
-    feature.gaussian_neuron_selectivity(student='a', teacher='a', variance=0.3),
+    transforms.gaussian_neuron_selectivity(
+      student='a', teacher='a', variance=0.3
+    ),
     {'a': (2, 2, 3)},
     {'a': (2, 2, 5)},
     lambda _, s, t: selectivity_losses.gaussian_neuron_selectivity_loss(
@@ -49,7 +53,7 @@ CASES = {
     False,
   ),
   'minilm': (
-    feature.self_attention_relations(student=_QKV, teacher=_QKV, heads=2),
+    transforms.self_attention_relations(student=_QKV, teacher=_QKV, heads=2),
     {name: (3, 4) for name in _QKV},
     {name: (3, 2, 3) for name in _QKV},
     lambda _, s, t: relation_losses.minilm_loss(
@@ -60,7 +64,7 @@ CASES = {
     False,
   ),
   'minilmv2': (
-    feature.self_attention_relations_v2(
+    transforms.self_attention_relations_v2(
       student=_QKV, teacher=_QKV, relation_heads=2, weights=(1.0, 0.5, 2.0)
     ),
     {name: (3, 4) for name in _QKV},
@@ -74,7 +78,7 @@ CASES = {
     False,
   ),
   'matrices': (
-    feature.attention_matrices(student=('a', 'b'), teacher=('b', 'c')),
+    transforms.attention_matrices(student=('a', 'b'), teacher=('b', 'c')),
     {'a': (2, 3, 3), 'b': (2, 3, 3)},
     {'b': (2, 3, 3), 'c': (2, 3, 3)},
     lambda _, s, t: (
@@ -84,7 +88,7 @@ CASES = {
     False,
   ),
   'simkd': (
-    feature.simkd(teacher='a'),
+    transforms.simkd(teacher='a'),
     {'projected': (2, 2, 4)},
     {'a': (4, 4, 4)},
     lambda _, s, t: simkd_losses.simkd_loss(s['projected'], t['a']),

@@ -3,7 +3,7 @@
 import numpy as np
 from references import response as reference
 
-from kdjax.transforms import response as factories
+from kdjax import transforms as factories
 
 
 def _divergence(temperature, scale=1.0, swapped=False):

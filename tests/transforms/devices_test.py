@@ -7,26 +7,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kdjax.transforms import LossVariables, on_axis
-from kdjax.transforms.congruence import (
-  correlation_congruence,
-  kernel_correlation_congruence,
-)
-from kdjax.transforms.contrast import (
+from kdjax.transforms import (
+  LossVariables,
   contrastive_representation,
+  correlation_congruence,
+  direction,
+  dist,
   in_batch_contrastive,
-)
-from kdjax.transforms.feature import pearson_feature
-from kdjax.transforms.relation import (
   instance_relation_graph,
+  kernel_correlation_congruence,
   linear_cka,
+  on_axis,
+  pearson_feature,
   probabilistic_transfer,
   rbf_cka,
   relational_angle,
   relational_distance,
   similarity_preserving,
 )
-from kdjax.transforms.response import direction, dist
 
 # Run by `pytest -m thorough`, as CI does.
 pytestmark = pytest.mark.thorough

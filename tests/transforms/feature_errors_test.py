@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from kdjax.transforms import feature
+from kdjax import transforms
 
 # Run by `pytest -m thorough`, as CI does.
 pytestmark = pytest.mark.thorough
@@ -51,52 +51,67 @@ _QKV = {'student': tuple('qkv'), 'teacher': tuple('qkv')}
 )
 def test_wrong_hyperparameters(make, arguments, message):
   with pytest.raises(ValueError, match=message):
-    getattr(feature, make)(**arguments)
+    getattr(transforms, make)(**arguments)
 
 
 @pytest.mark.parametrize(
   ('term', 'student', 'teacher', 'message'),
   [
-    (feature.attention(**_PAIR), (2, 2, 3), (7, 3), "'a' must be a map"),
-    (feature.channel_wise(**_PAIR), (2, 2, 3), (3, 2, 3), 'the same size'),
-    (feature.activation_boundary(**_PAIR), (2, 2, 3), (5, 5, 3), 'half as'),
+    (transforms.attention(**_PAIR), (2, 2, 3), (7, 3), "'a' must be a map"),
+    (transforms.channel_wise(**_PAIR), (2, 2, 3), (3, 2, 3), 'the same size'),
+    (transforms.activation_boundary(**_PAIR), (2, 2, 3), (5, 5, 3), 'half as'),
     (
-      feature.overhaul(**_PAIR, margins={'a': np.zeros(2)}),
+      transforms.overhaul(**_PAIR, margins={'a': np.zeros(2)}),
       (2, 2, 3),
       (2, 2, 3),
       r'margins must hold \(3,\)',
     ),
-    (feature.masked_generative(**_PAIR), (2, 2, 3), (3, 2, 3), 'same size'),
+    (transforms.masked_generative(**_PAIR), (2, 2, 3), (3, 2, 3), 'same size'),
     (
-      feature.vitkd(student=tuple('aa'), teacher=tuple('aa')),
+      transforms.vitkd(student=tuple('aa'), teacher=tuple('aa')),
       (5, 3),
       (5, 3),
       'square',
     ),
     (
-      feature.vitkd(student=tuple('aa'), teacher=tuple('aa')),
+      transforms.vitkd(student=tuple('aa'), teacher=tuple('aa')),
       (4, 3),
       (9, 3),
       'same grid',
     ),
-    (feature.simkd(**_PAIR), (2, 2, 3), (2, 2, 4), 'same number of channels'),
     (
-      feature.factor_transfer(**_PAIR, paraphraser_steps=1, rate=0.1),
+      transforms.simkd(**_PAIR),
+      (2, 2, 3),
+      (2, 2, 4),
+      'same number of channels',
+    ),
+    (
+      transforms.factor_transfer(**_PAIR, paraphraser_steps=1, rate=0.1),
       (2, 2, 3),
       (2, 2, 3),
       'rate must leave',
     ),
     (
-      feature.self_attention_relations(
+      transforms.self_attention_relations(
         student=tuple('aaa'), teacher=tuple('aaa'), heads=2
       ),
       (5, 3),
       (5, 4),
       "heads must divide the 3 dimensions of 'a', got 2",
     ),
-    (feature.attention_matrices(**_PAIR), (2, 3, 3), (4, 3, 3), 'same heads'),
-    (feature.attention(student='b', teacher='a'), (3,), (3,), "'b'; it has a"),
-    (feature.review(student='a', teacher='b'), (3,), (3,), "'b'; it has a"),
+    (
+      transforms.attention_matrices(**_PAIR),
+      (2, 3, 3),
+      (4, 3, 3),
+      'same heads',
+    ),
+    (
+      transforms.attention(student='b', teacher='a'),
+      (3,),
+      (3,),
+      "'b'; it has a",
+    ),
+    (transforms.review(student='a', teacher='b'), (3,), (3,), "'b'; it has a"),
   ],
 )
 def test_taps_that_do_not_fit(term, student, teacher, message):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from factory_cases import feature_connected, feature_plain
 
-from kdjax.transforms import feature
+from kdjax import transforms
 
 # Run by `pytest -m thorough`, as CI does.
 pytestmark = pytest.mark.thorough
@@ -107,7 +107,7 @@ def test_vectors_are_maps_of_one_position():
     {'a': np.ones((2, 3), np.float32)},
     {'a': np.ones((2, 5), np.float32)},
   )
-  for make in (feature.inter_channel, feature.variational_information):
+  for make in (transforms.inter_channel, transforms.variational_information):
     term = make(student='a', teacher='a')
     variables = jax.eval_shape(term.init, jax.random.key(0), *vectors)
     value, _, _ = jax.eval_shape(term.apply, variables, *vectors, {}, _STEP)
@@ -117,9 +117,9 @@ def test_vectors_are_maps_of_one_position():
 def test_connectors_only_where_they_are_needed():
   same = {'a': np.ones((2, 2, 2, 3), np.float32)}
   for make in (
-    feature.channel_wise,
-    feature.pearson_feature,
-    feature.activation_boundary,
+    transforms.channel_wise,
+    transforms.pearson_feature,
+    transforms.activation_boundary,
   ):
     variables = make(student='a', teacher='a').init(
       jax.random.key(0), same, same
@@ -129,9 +129,9 @@ def test_connectors_only_where_they_are_needed():
 
 def test_margins_of_a_teacher():
   norm = {'scale': np.ones(2, np.float32), 'bias': np.float32([0, -1e4])}
-  margins = feature.overhaul_margins(
+  margins = transforms.overhaul_margins(
     {'stage': {'norm': norm}}, {'a': 'stage/norm'}
   )
   np.testing.assert_allclose(margins['a'], [-np.sqrt(2 / np.pi), -1e4], 1e-5)
   with pytest.raises(ValueError, match=r"paths .*'stage/none' for 'a'"):
-    feature.overhaul_margins({'stage': {'norm': norm}}, {'a': 'stage/none'})
+    transforms.overhaul_margins({'stage': {'norm': norm}}, {'a': 'stage/none'})

@@ -9,7 +9,7 @@ import pytest
 
 from kdjax import transforms
 from kdjax.losses.feature import factor_transfer as factor_losses
-from kdjax.transforms import connectors, feature
+from kdjax.transforms import connectors
 
 # Run by `pytest -m thorough`, as CI does.
 pytestmark = pytest.mark.thorough
@@ -57,7 +57,9 @@ def _largest(tree):
 
 def test_factor_transfer_trains_the_paraphraser_and_then_freezes_it():
   student, teacher = _taps(0, a=(4, 4, 3)), _taps(1, b=(2, 2, 5))
-  term = feature.factor_transfer(student='a', teacher='b', paraphraser_steps=2)
+  term = transforms.factor_transfer(
+    student='a', teacher='b', paraphraser_steps=2
+  )
   variables = _init(term, student, teacher)
   slopes = _slopes(term)
   paraphraser = connectors.Paraphraser(5, 2)
@@ -114,19 +116,19 @@ def test_factor_transfer_trains_the_paraphraser_and_then_freezes_it():
 
 _RANDOM = {
   'channels': (
-    feature.masked_generative(student='a', teacher='a', ratio=0.5),
+    transforms.masked_generative(student='a', teacher='a', ratio=0.5),
     {'a': (2, 3, 4)},
     {'a': (2, 3, 6)},
   ),
   'positions': (
-    feature.masked_generative(
+    transforms.masked_generative(
       student='a', teacher='a', ratio=0.5, hide_channels=False
     ),
     {'a': (3, 3, 4)},
     {'a': (3, 3, 4)},
   ),
   'vitkd': (
-    feature.vitkd(
+    transforms.vitkd(
       student=tuple('abc'),
       teacher=tuple('abc'),
       mimic_weight=0.3,
@@ -190,7 +192,7 @@ def test_randomness(name):
 
 def test_masked_generative_by_hand():
   student, teacher = _taps(0, a=(2, 2, 3)), _taps(1, a=(2, 2, 3))
-  term = feature.masked_generative(student='a', teacher='a', ratio=0.0)
+  term = transforms.masked_generative(student='a', teacher='a', ratio=0.0)
   variables = _init(term, student, teacher)
   value, _, _ = jax.jit(term.apply)(
     variables, student, teacher, {}, np.int32(0)
@@ -205,8 +207,8 @@ def test_masked_generative_by_hand():
 @pytest.mark.parametrize(
   'plain',
   [
-    feature.inter_channel(student='a', teacher='a'),
-    feature.pearson_feature(student='a', teacher='a'),
+    transforms.inter_channel(student='a', teacher='a'),
+    transforms.pearson_feature(student='a', teacher='a'),
   ],
   ids=['batch norm', 'coupling'],
 )

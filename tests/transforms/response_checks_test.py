@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from kdjax import transforms as factories
 from kdjax.transforms import LossVariables, UnknownTapError
-from kdjax.transforms import response as factories
 
 # Run by `pytest -m thorough`, as CI does.
 pytestmark = pytest.mark.thorough

@@ -10,8 +10,8 @@ import pytest
 from factory_cases.response import CASES
 from references import response as reference
 
+from kdjax import transforms as factories
 from kdjax.transforms import LossVariables, UnknownTapError, weighted_sum
-from kdjax.transforms import response as factories
 
 # Run by `pytest -m thorough`, as CI does.
 pytestmark = pytest.mark.thorough

@@ -6,7 +6,7 @@ import optax
 from kdjax.losses import contract
 from kdjax.transforms import base
 from kdjax.transforms.numbers import Learned, Schedule, accepts
-from kdjax.transforms.response import divergences
+from kdjax.transforms.response.logits import soft_targets
 
 
 @accepts(
@@ -59,7 +59,7 @@ def curriculum_soft_targets(
     return lowest + span * jax.nn.sigmoid(x)
 
   temperature = Learned(1.0, value_of, _reversal(curriculum_steps))
-  return divergences.soft_targets(temperature=temperature, mask=mask)
+  return soft_targets(temperature=temperature, mask=mask)
 
 
 def _reversal(steps: int) -> Schedule:

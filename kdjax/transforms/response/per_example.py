@@ -13,37 +13,6 @@ from kdjax.transforms import axes, base, stateless
 Loss = Callable[..., jax.Array]
 
 
-def of_both(
-  loss: Callable[[jax.Array, jax.Array, Mapping, chex.Array | None], jax.Array],
-  *,
-  mask: str | None = None,
-  ignore: int | None = None,
-) -> base.LossTransform:
-  """The mean of a loss of the logits of student and teacher.
-
-  Args:
-    loss: `(student_logits, teacher_logits, batch, mask) -> losses`, `[...]`.
-    mask: Name of the batch's entry that is zero at positions to leave out, of
-      the shape of the losses; None for none. The mean is over the others, in
-      the global batch.
-    ignore: A label whose positions are left out likewise.
-
-  Returns:
-    A transform whose `init` raises ValueError unless both networks have the
-    same number of classes.
-  """
-
-  def losses(student, teacher, batch, valid):
-    return loss(
-      base.without_padding(student['logits'], batch),
-      base.without_padding(teacher['logits'], batch),
-      batch,
-      valid,
-    )
-
-  return averaged(losses, stateless.of_same_classes, mask=mask, ignore=ignore)
-
-
 def of_student(
   loss: Callable[[jax.Array, Mapping, chex.Array | None], jax.Array],
   *,

@@ -1,4 +1,4 @@
-"""Transforms that need labels and no teacher."""
+"""Transforms of the task itself: the labels, and numbers to predict."""
 
 import jax.numpy as jnp
 import optax
@@ -6,8 +6,7 @@ import optax
 from kdjax import losses
 from kdjax.losses import contract, numerics
 from kdjax.losses.response import log_space
-from kdjax.transforms import base
-from kdjax.transforms.numbers import Number, accepts
+from kdjax.transforms import base, stateless
 from kdjax.transforms.response import per_example
 
 
@@ -49,96 +48,105 @@ def labels(
   return per_example.of_student(loss, mask=mask, ignore=ignore)
 
 
-@accepts(smoothing=contract.FRACTION)
-def label_smoothing(
-  *,
-  smoothing: Number = 0.1,
-  over_other_classes: bool = False,
-  mask: str | None = None,
-  ignore: int | None = None,
-) -> base.LossTransform:
-  """`kdjax.losses.label_smoothing_loss`, in place of `labels`, at weight 1.
+def multi_labels(*, mask: str | None = None) -> base.LossTransform:
+  """Binary cross-entropy with `batch['label']`, summed over the labels.
 
-  >>> student = {'logits': jnp.log(jnp.array([[0.5, 0.3, 0.2]]))}
-  >>> value(label_smoothing(), student, {}, label=jnp.array([0]))
-  0.7407
+  Labels are 0 or 1, or shares between them, of the shape of the logits,
+  `[batch, ..., labels]`.
+
+  >>> student = {'logits': jnp.zeros((1, 2))}
+  >>> value(multi_labels(), student, {}, label=jnp.array([[1, 0]]))
+  1.3863
 
   Args:
-    smoothing: Weight of the uniform distribution, 0 to 1.
-    over_other_classes: Leave the label out of the uniform distribution.
-    mask: As for `labels`.
-    ignore: As for `labels`.
-
-  Raises:
-    ValueError: if `smoothing` is not from 0 to 1.
-
-  References:
-    Szegedy et al., `Rethinking the Inception Architecture for Computer Vision
-    <https://arxiv.org/abs/1512.00567>`_, 2016, section 7.
+    mask: Name of the batch's entry that is zero at positions to leave out.
   """
 
   def loss(student, batch, valid):
-    return losses.label_smoothing_loss(
-      student,
-      batch['label'],
-      smoothing=smoothing,
-      over_other_classes=over_other_classes,
-      ignore=ignore,
-      mask=valid,
+    label = batch['label']
+    if label.shape != student.shape:
+      raise contract.RefusedError(
+        'multi_labels',
+        f'label must have the shape of the logits, {list(student.shape)}, got '
+        f'{list(label.shape)}; labels() takes one class of each example.',
+      )
+    logits = numerics.at_least_float32(student)
+    if valid is not None:
+      logits = jnp.where(jnp.asarray(valid).astype(bool)[..., None], logits, 0)
+    found = optax.losses.sigmoid_binary_cross_entropy(
+      logits, label.astype(logits.dtype)
     )
+    return jnp.sum(found, axis=-1)
 
-  return per_example.of_student(loss, mask=mask, ignore=ignore)
+  return per_example.of_student(loss, mask=mask)
 
 
-@accepts(
-  temperature=contract.POSITIVE,
-  confidence=contract.FRACTION,
-  student_temperature=contract.POSITIVE,
-)
-def teacher_free(
-  *,
-  temperature: Number = 20.0,
-  confidence: Number = 0.99,
-  student_temperature: Number = 1.0,
-  soften_probabilities: bool = True,
-  mask: str | None = None,
-  ignore: int | None = None,
+def regression_labels(
+  *, student: str = 'prediction', label: str = 'label'
 ) -> base.LossTransform:
-  """`kdjax.losses.teacher_free_loss` (Tf-KD), a teacher made of the labels.
+  """Mean squared error of an output with an entry of the batch.
 
-  The authors weight it 0.1, beside 0.9 of `labels`.
-
-  >>> student = {'logits': jnp.log(jnp.array([[0.5, 0.3, 0.2]]))}
-  >>> value(teacher_free(), student, {}, label=jnp.array([0]))
-  0.0626
+  >>> student = {'prediction': jnp.array([1.0, 2.0])}
+  >>> value(regression_labels(), student, {}, label=jnp.array([1.0, 4.0]))
+  2.0
 
   Args:
-    temperature: Softens the virtual teacher. Above 0.
-    confidence: Its probability of the label before that, 0 to 1.
-    student_temperature: Softens the student's predictions. Above 0.
-    soften_probabilities: Soften the probabilities, not their logarithms.
-    mask: As for `labels`.
-    ignore: As for `labels`.
+    student: Name of the student's output, `[batch, ...]`.
+    label: Name of the batch's entry, of the same shape.
 
   Raises:
-    ValueError: if a temperature is not positive or `confidence` is not from 0
-      to 1.
-
-  References:
-    Yuan et al., `Revisiting Knowledge Distillation via Label Smoothing
-    Regularization <https://arxiv.org/abs/1909.11723>`_, 2020, section 5.
+    ValueError: from `init`, if there is no such output; where the shapes
+      differ, from `apply`.
   """
 
-  def loss(student, batch, valid):
-    return losses.teacher_free_loss(
-      student,
-      batch['label'],
-      temperature=temperature,
-      confidence=confidence,
-      student_temperature=student_temperature,
-      soften_probabilities=soften_probabilities,
-      ignore=ignore,
-      mask=valid,
+  def apply(student_outputs, teacher_outputs, batch):
+    del teacher_outputs
+    output, target = student_outputs[student], batch[label]
+    if output.shape != target.shape:
+      raise contract.RefusedError(
+        'regression_labels',
+        f'{label} must have the shape of {student}, {list(output.shape)}, got '
+        f'{list(target.shape)}.',
+      )
+    found = losses.hint_loss(
+      base.without_padding(output, batch),
+      base.without_padding(target.astype(output.dtype), batch),
+      mean_squared=True,
     )
+    return base.batch_mean(found, batch)
 
-  return per_example.of_student(loss, mask=mask, ignore=ignore)
+  return stateless.stateless(apply, student=(student,), couples=False)
+
+
+def regression_targets(
+  *, student: str = 'prediction', teacher: str = 'prediction'
+) -> base.LossTransform:
+  """Mean squared error of the student's output with the teacher's.
+
+  What soft targets are to a classifier, for networks that answer with numbers:
+  no regressor stands between them.
+
+  >>> student = {'prediction': jnp.array([1.0, 2.0])}
+  >>> teacher = {'prediction': jnp.array([1.0, 4.0])}
+  >>> value(regression_targets(), student, teacher)
+  2.0
+
+  Args:
+    student: Name of the student's output, `[batch, ...]`.
+    teacher: Name of the teacher's, of the same shape.
+
+  Raises:
+    ValueError: from `init`, if there is no such output.
+  """
+
+  def apply(student_outputs, teacher_outputs, batch):
+    found = losses.hint_loss(
+      base.without_padding(student_outputs[student], batch),
+      base.without_padding(teacher_outputs[teacher], batch),
+      mean_squared=True,
+    )
+    return base.batch_mean(found, batch)
+
+  return stateless.stateless(
+    apply, student=(student,), teacher=(teacher,), couples=False
+  )

@@ -14,19 +14,69 @@ import jax.numpy as jnp
 from kdjax import losses
 from kdjax.losses import contract
 from kdjax.transforms import axes, base, stateless
+from kdjax.transforms.bound import bound, with_numbers
 from kdjax.transforms.numbers import Number, accepts
 
 
-@accepts(temperature=contract.POSITIVE)
-def linear_soft_targets(
+def of_heads(
+  loss: Callable,
   *,
   student: str = 'hidden',
   teacher: str = 'hidden',
-  temperature: Number = 1.0,
   mask: str | None = None,
   vocabulary: int | None = None,
   chunk: int = 1024,
+  **hyperparameters: Any,
 ) -> base.LossTransform:
+  """The mean of any loss between the heads of both networks.
+
+  Both networks' outputs must have their head as `head`, `[dim, vocabulary]`,
+  and may have `head_bias`, `head_scale` and `head_soft_cap`, see
+  `kdjax.losses.LinearHead`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> term = of_heads(losses.linear_soft_target_loss)
+  >>> value(term, teacher | {'head': head[::-1]}, teacher)
+  0.2749
+
+  Args:
+    loss: `(student_hidden, student_head, teacher_hidden, teacher_head, *, mask,
+      vocabulary, chunk, **hyperparameters) -> scalar`, the mean over tokens.
+    student: Name of the student's hidden states, `[batch, ..., dim]`.
+    teacher: Name of the teacher's.
+    mask: Name of the batch's entry `[batch, ...]` that is zero at tokens to
+      leave out, or None. The mean is over the others, in the global batch.
+    vocabulary: Cuts both heads to their first so many classes.
+    chunk: Tokens whose logits are held at a time.
+    **hyperparameters: Numbers, schedules of the step, or `learned`.
+
+  Raises:
+    ValueError: if a hyperparameter is out of range; from `init`, if there is no
+      such output.
+  """
+
+  def make(values):
+    def of_outputs(student_outputs, teacher_outputs, valid):
+      return loss(
+        student_outputs[student],
+        _head(student_outputs),
+        teacher_outputs[teacher],
+        _head(teacher_outputs),
+        mask=valid,
+        vocabulary=vocabulary,
+        chunk=chunk,
+        **values,
+      )
+
+    init = stateless.owning_nothing((student, 'head'), (teacher, 'head'))
+    return _averaged(of_outputs, init, student, mask)
+
+  return with_numbers(make, loss, hyperparameters)
+
+
+@bound(of_heads, losses.linear_soft_target_loss)
+def linear_soft_targets():
   """`kdjax.losses.linear_soft_target_loss` of hidden states and heads.
 
   Both networks' outputs must have their head as `head`, `[dim, vocabulary]`,
@@ -37,38 +87,11 @@ def linear_soft_targets(
   >>> teacher = {'hidden': jnp.eye(2), 'head': head}
   >>> value(linear_soft_targets(), teacher | {'head': head[::-1]}, teacher)
   0.2749
-
-  Args:
-    student: Name of the student's hidden states, `[batch, ..., dim]`.
-    teacher: Name of the teacher's.
-    temperature: Above 0.
-    mask: Name of the batch's entry `[batch, ...]` that is zero at tokens to
-      leave out, or None. The mean is over the others, in the global batch.
-    vocabulary: Cuts both heads to their first so many classes.
-    chunk: Tokens whose logits are held at a time.
-
-  Raises:
-    ValueError: if a hyperparameter is out of range; from `init`, if there is no
-      such output.
   """
-  return of_heads(
-    losses.linear_soft_target_loss,
-    (student, teacher),
-    (mask, vocabulary, chunk),
-    temperature=temperature,
-  )
 
 
-@accepts(temperature=contract.POSITIVE)
-def linear_forward_kl(
-  *,
-  student: str = 'hidden',
-  teacher: str = 'hidden',
-  temperature: Number = 1.0,
-  mask: str | None = None,
-  vocabulary: int | None = None,
-  chunk: int = 1024,
-) -> base.LossTransform:
+@bound(of_heads, losses.linear_forward_kl_loss)
+def linear_forward_kl():
   """`kdjax.losses.linear_forward_kl_loss`; otherwise `linear_soft_targets`.
 
   >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
@@ -76,24 +99,10 @@ def linear_forward_kl(
   >>> value(linear_forward_kl(), teacher | {'head': 0 * head}, teacher)
   0.069
   """
-  return of_heads(
-    losses.linear_forward_kl_loss,
-    (student, teacher),
-    (mask, vocabulary, chunk),
-    temperature=temperature,
-  )
 
 
-@accepts(temperature=contract.POSITIVE)
-def linear_reverse_kl(
-  *,
-  student: str = 'hidden',
-  teacher: str = 'hidden',
-  temperature: Number = 1.0,
-  mask: str | None = None,
-  vocabulary: int | None = None,
-  chunk: int = 1024,
-) -> base.LossTransform:
+@bound(of_heads, losses.linear_reverse_kl_loss)
+def linear_reverse_kl():
   """`kdjax.losses.linear_reverse_kl_loss`; otherwise `linear_soft_targets`.
 
   >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
@@ -101,25 +110,10 @@ def linear_reverse_kl(
   >>> value(linear_reverse_kl(), teacher | {'head': 0 * head}, teacher)
   0.0702
   """
-  return of_heads(
-    losses.linear_reverse_kl_loss,
-    (student, teacher),
-    (mask, vocabulary, chunk),
-    temperature=temperature,
-  )
 
 
-@accepts(beta=contract.FRACTION, temperature=contract.POSITIVE)
-def linear_generalised_jensen_shannon(
-  *,
-  student: str = 'hidden',
-  teacher: str = 'hidden',
-  beta: Number = 0.5,
-  temperature: Number = 1.0,
-  mask: str | None = None,
-  vocabulary: int | None = None,
-  chunk: int = 1024,
-) -> base.LossTransform:
+@bound(of_heads, losses.linear_generalised_jensen_shannon_loss)
+def linear_generalised_jensen_shannon():
   """`kdjax.losses.linear_generalised_jensen_shannon_loss` (GKD).
 
   `beta` as for `generalised_jensen_shannon`, all else as for
@@ -131,13 +125,63 @@ def linear_generalised_jensen_shannon(
   >>> value(term, teacher | {'head': 0 * head}, teacher)
   0.0173
   """
-  return of_heads(
-    losses.linear_generalised_jensen_shannon_loss,
-    (student, teacher),
-    (mask, vocabulary, chunk),
-    beta=beta,
-    temperature=temperature,
-  )
+
+
+@bound(of_heads, losses.linear_skew_kl_loss)
+def linear_skew_kl():
+  """The chunked `skew_kl`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> value(linear_skew_kl(), teacher | {'head': head[::-1]}, teacher)
+  0.2174
+  """
+
+
+@bound(of_heads, losses.linear_skew_reverse_kl_loss)
+def linear_skew_reverse_kl():
+  """The chunked `skew_reverse_kl`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> value(linear_skew_reverse_kl(), teacher | {'head': 0 * head}, teacher)
+  0.0563
+  """
+
+
+@bound(of_heads, losses.linear_alpha_beta_loss)
+def linear_alpha_beta():
+  """The chunked `alpha_beta`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> term = linear_alpha_beta(alpha=0.5, beta=0.0)
+  >>> value(term, teacher | {'head': head[::-1]}, teacher)
+  0.4763
+  """
+
+
+@bound(of_heads, losses.linear_adaptive_kl_loss)
+def linear_adaptive_kl():
+  """The chunked `adaptive_kl`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> value(linear_adaptive_kl(), teacher | {'head': head[::-1]}, teacher)
+  0.2749
+  """
+
+
+@bound(of_heads, losses.linear_interpolated_target_loss)
+def linear_interpolated_targets():
+  """The chunked `interpolated_targets`.
+
+  >>> head = jnp.log(jnp.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]))
+  >>> teacher = {'hidden': jnp.eye(2), 'head': head}
+  >>> term = linear_interpolated_targets(progress=0.4)
+  >>> value(term, teacher | {'head': head[::-1]}, teacher)
+  0.0443
+  """
 
 
 @accepts(temperature=contract.POSITIVE)
@@ -188,32 +232,6 @@ def linear_top_k_soft_targets(
     (student, 'head'), ('top_k_indices', 'top_k_log_probs')
   )
   return _averaged(loss, init, student, mask)
-
-
-def of_heads(
-  loss: Callable[..., jax.Array],
-  names: tuple[str, str],
-  counted: tuple[str | None, int | None, int],
-  **hyperparameters: Any,
-) -> base.LossTransform:
-  """The mean of a loss between the heads of both networks."""
-  student, teacher = names
-  mask, vocabulary, chunk = counted
-
-  def of_outputs(student_outputs, teacher_outputs, valid):
-    return loss(
-      student_outputs[student],
-      _head(student_outputs),
-      teacher_outputs[teacher],
-      _head(teacher_outputs),
-      mask=valid,
-      vocabulary=vocabulary,
-      chunk=chunk,
-      **hyperparameters,
-    )
-
-  init = stateless.owning_nothing((student, 'head'), (teacher, 'head'))
-  return _averaged(of_outputs, init, student, mask)
 
 
 def _averaged(
