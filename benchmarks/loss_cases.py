@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from kdjax import losses
+from kdjax.transforms import bound
 
 BATCH = 64
 CLASSES = 100
@@ -97,14 +98,6 @@ _VECTORS = _alike(TOKENS, DIM)
 _SCORES = _alike(HEADS, TOKENS, TOKENS)
 
 
-def _labelled(batch: int) -> tuple[Shape, ...]:
-  return (*_LOGITS(batch), _labels(batch))
-
-
-def _teacher_free(batch: int) -> tuple[Shape, ...]:
-  return (_floats(batch, CLASSES), _labels(batch))
-
-
 def _with_channels(batch: int) -> tuple[Shape, ...]:
   """Maps, and one number for each channel."""
   return (*_EQUAL_MAPS(batch), _floats(TEACHER_CHANNELS))
@@ -114,66 +107,45 @@ def _with_hidden(batch: int) -> tuple[Shape, ...]:
   return (*_VECTORS(batch), Shape((batch, TOKENS), jnp.bool_))
 
 
-def _heads(batch: int) -> tuple[Shape, ...]:
-  """Hidden states and heads of student and teacher."""
-  return (_floats(batch, DIM), _floats(DIM, VOCABULARY)) * 2
-
-
-def _targets(batch: int) -> tuple[Shape, Shape]:
-  """The teacher's classes and their log probabilities, or weights."""
-  return Shape((batch, BEST), jnp.int32), _floats(batch, BEST)
-
-
-def _top_k(batch: int) -> tuple[Shape, ...]:
-  return (_floats(batch, CLASSES), *_targets(batch))
-
-
-def _cached(batch: int) -> tuple[Shape, ...]:
-  return (*_heads(batch)[:2], *_targets(batch))
-
-
-# Tokens are many more than these examples; so are chunks of them.
-_IN_CHUNKS = {'chunk': 16}
-
-# Has no default.
-_HALF_WAY = {'progress': 0.5}
-
-CASES: dict[str, Case] = {
-  # response
-  'adaptive_kl_loss': Case(_LOGITS),
-  'alpha_beta_loss': Case(_LOGITS),
-  'decoupled_loss': Case(_labelled),
-  'dense_soft_target_loss': Case(_alike(SIDE, SIDE, CLASSES)),
-  'dist_loss': Case(_LOGITS),
-  'forward_kl_loss': Case(_LOGITS),
-  'generalised_jensen_shannon_loss': Case(_LOGITS),
-  'interpolated_target_loss': Case(_LOGITS, _HALF_WAY),
-  'label_smoothing_loss': Case(_teacher_free),
-  'linear_adaptive_kl_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
-  'linear_alpha_beta_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
-  'linear_forward_kl_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
-  'linear_generalised_jensen_shannon_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
-  'linear_interpolated_target_loss': Case(
-    _heads, _IN_CHUNKS | _HALF_WAY, (0, 1)
+# Shapes of arguments whose names tell what they are; `student` and `teacher`
+# are embeddings.
+_BY_NAME: dict[str, Callable[[int], Shape]] = {
+  **dict.fromkeys(
+    ('student_logits', 'teacher_logits'), lambda n: _floats(n, CLASSES)
   ),
-  'linear_reverse_kl_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
-  'linear_sampled_soft_target_loss': Case(_cached, _IN_CHUNKS, (0, 1)),
-  'linear_skew_kl_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
-  'linear_skew_reverse_kl_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
-  'linear_soft_target_loss': Case(_heads, _IN_CHUNKS, (0, 1)),
-  'linear_top_k_soft_target_loss': Case(_cached, _IN_CHUNKS, (0, 1)),
-  'multi_label_soft_target_loss': Case(_LOGITS),
-  'normalised_loss': Case(_labelled),
-  'reverse_kl_loss': Case(_LOGITS),
-  'sampled_soft_target_loss': Case(_top_k),
-  'skew_kl_loss': Case(_LOGITS),
-  'skew_reverse_kl_loss': Case(_LOGITS),
-  'soft_target_loss': Case(_LOGITS),
-  'standardised_soft_target_loss': Case(_LOGITS),
-  'streamlined_direction_loss': Case(_LOGITS),
-  'teacher_free_loss': Case(_teacher_free),
-  'top_k_soft_target_loss': Case(_top_k),
-  'weighted_soft_label_loss': Case(_labelled),
+  'labels': _labels,
+  **dict.fromkeys(('student', 'teacher'), lambda n: _floats(n, DIM)),
+  **dict.fromkeys(
+    ('student_hidden', 'teacher_hidden'), lambda n: _floats(n, DIM)
+  ),
+  **dict.fromkeys(
+    ('student_head', 'teacher_head'), lambda n: _floats(DIM, VOCABULARY)
+  ),
+  'teacher_indices': lambda n: Shape((n, BEST), jnp.int32),
+  **dict.fromkeys(
+    ('teacher_log_probs', 'teacher_weights'), lambda n: _floats(n, BEST)
+  ),
+}
+# Tokens are many more than these examples; so are chunks of them. `progress`
+# has no default.
+_KEYWORDS = {'chunk': 16, 'progress': 0.5}
+
+
+def _usual(name: str) -> Case:
+  """The case of a loss whose arguments' names tell their shapes."""
+  loss = getattr(losses, name)
+  shapes = [_BY_NAME[argument] for argument in bound.arrays(loss)]
+  known = bound.keywords(loss)
+  return Case(
+    lambda batch: tuple(shape(batch) for shape in shapes),
+    {key: value for key, value in _KEYWORDS.items() if key in known},
+    (0, 1) if 'student_head' in bound.arrays(loss) else (0,),
+  )
+
+
+_OWN: dict[str, Case] = {
+  # response
+  'dense_soft_target_loss': Case(_alike(SIDE, SIDE, CLASSES)),
   # feature
   'activation_boundary_loss': Case(_EQUAL_MAPS),
   'attention_distribution_loss': Case(_SCORES),
@@ -201,16 +173,15 @@ CASES: dict[str, Case] = {
   # relation
   'contrastive_representation_loss': Case(_contrast, trained=(0, 1)),
   'correlation_congruence_loss': Case(_EMBEDDINGS, trained=(0, 1)),
-  'in_batch_contrastive_loss': Case(_EMBEDDINGS),
   'instance_edge_loss': Case(_maps),
   'instance_relation_graph_loss': Case(_graph, trained=(0, 2)),
   'instance_transformation_loss': Case(_two_layers),
   'instance_vertex_loss': Case(_LOGITS),
-  'kernel_correlation_congruence_loss': Case(_EMBEDDINGS),
-  'linear_cka_loss': Case(_EMBEDDINGS),
-  'probabilistic_transfer_loss': Case(_EMBEDDINGS),
-  'rbf_cka_loss': Case(_EMBEDDINGS),
-  'relational_angle_loss': Case(_EMBEDDINGS),
-  'relational_distance_loss': Case(_EMBEDDINGS),
   'similarity_preserving_loss': Case(_maps),
+}
+
+CASES: dict[str, Case] = {
+  name: _OWN.get(name) or _usual(name)
+  for name in losses.__all__
+  if name.endswith('_loss')
 }
