@@ -185,6 +185,7 @@ from kdjax.losses.response.standardised import (
 from kdjax.losses.response.top_k import (
   top_k_soft_target_loss,
 )
+from kdjax.losses.response.total_variation import total_variation_loss
 from kdjax.losses.response.weighted_soft_labels import (
   weighted_soft_label_loss,
 )
@@ -275,6 +276,7 @@ __all__ = [
   'streamlined_direction_loss',
   'teacher_free_loss',
   'top_k_soft_target_loss',
+  'total_variation_loss',
   'variational_information_loss',
   'vitkd_generation_loss',
   'vitkd_mimicking_loss',

@@ -202,6 +202,7 @@ CASES: dict[str, Case] = {
   # alpha and beta may be negative; they have tests of their own, and so has
   # the temperature of AKL, on which its constant weights depend.
   'alpha_beta_loss': _response(),
+  'total_variation_loss': _response(),
   'interpolated_target_loss': _response(
     keywords={'progress': 0.4}, numbers={'progress': 0.4, 'temperature': 2.5}
   ),
