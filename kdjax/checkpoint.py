@@ -1,8 +1,8 @@
-"""Saved trees: the only file that names orbax.
+"""Saved trees; no other file names orbax.
 
-A checkpoint directory holds numbered steps, each a pytree with a JSON note of
-what it is. Orbax writes a step under a temporary name and renames it when it
-is whole, so a step that a crash cut short is never read.
+A checkpoint directory holds numbered steps. Each step is a pytree with a JSON
+note that describes it. Orbax writes a step under a temporary name and renames
+it when it is complete, so nobody reads a step that a crash cut short.
 """
 
 import pathlib
@@ -15,7 +15,7 @@ _TREE, _NOTE = 'tree', 'note'
 
 
 class CheckpointError(ValueError):
-  """A checkpoint that is missing, or holds something else; one line."""
+  """A checkpoint is missing or has other contents; the message is one line."""
 
 
 def _manager(
@@ -23,8 +23,8 @@ def _manager(
 ) -> ocp.CheckpointManager:
   options = ocp.CheckpointManagerOptions(
     max_to_keep=keep,
-    # The caller donates the tree to its next epoch, and a signal may be about
-    # to end the process: the step is on disk when `save` returns.
+    # The caller donates the tree to its next epoch, and a signal may soon end
+    # the process, so the step must be on disk when `save` returns.
     enable_async_checkpointing=False,
     create=keep is not None,
   )
@@ -46,14 +46,14 @@ def save(
   *,
   keep: int = 2,
 ) -> None:
-  """Writes one step; it is on disk, whole, when this returns.
+  """Writes one step; the complete step is on disk when `save` returns.
 
   Args:
-    directory: Made if it is not there.
-    step: Its number, 0 or more. One that is there already is left as it is.
+    directory: Directory of the checkpoint; created if it is missing.
+    step: Number of the step, 0 or more. An existing step stays unchanged.
     tree: Pytree of arrays.
-    note: What the tree is, as JSON; read back by `read_note`.
-    keep: How many of the latest steps remain.
+    note: Description of the tree, as JSON; `read_note` returns it.
+    keep: Number of latest steps that remain.
   """
   with _manager(directory, keep=keep) as manager:
     if step in manager.all_steps():
@@ -62,8 +62,8 @@ def save(
       step,
       args=ocp.args.Composite(
         **{
-          # From the host: of a tree replicated over many devices orbax would
-          # compile a slice of every leaf for every device.
+          # Orbax would compile a slice of every leaf for every device of a
+          # replicated tree; arrays on the host avoid this.
           _TREE: ocp.args.StandardSave(jax.device_get(tree)),
           _NOTE: ocp.args.JsonSave(note),
         }
@@ -72,7 +72,7 @@ def save(
 
 
 def latest_step(directory: str | pathlib.Path) -> int | None:
-  """Number of the last whole step, or None where there is none."""
+  """Returns the number of the last complete step, or None without one."""
   if not pathlib.Path(directory).is_dir():
     return None
   with _manager(directory) as manager:
@@ -93,7 +93,7 @@ def _foreign(directory: str | pathlib.Path) -> CheckpointError:
 
 
 def read_note(directory: str | pathlib.Path) -> dict[str, Any]:
-  """The note of the last step.
+  """Returns the note of the last step.
 
   Raises:
     CheckpointError: if the directory holds no step written by `save`.
@@ -113,9 +113,9 @@ def restore(directory: str | pathlib.Path, template: Any) -> Any:
   """Reads the last step.
 
   Args:
-    directory: As given to `save`.
-    template: A tree of arrays or `jax.ShapeDtypeStruct`s of the same structure
-      and shapes; the result has its types.
+    directory: Directory that was given to `save`.
+    template: Tree of arrays or `jax.ShapeDtypeStruct`s with the structure and
+      shapes of the saved tree; the result has the template's types.
 
   Returns:
     The tree, on the default device.
@@ -164,7 +164,7 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _name(entry: Any) -> str:
-  """A key of a path, whatever container it is of: orbax saves them as dicts."""
+  """Returns a path key as text; orbax saves every container as a dict."""
   for attribute in ('key', 'name', 'idx'):
     if hasattr(entry, attribute):
       return str(getattr(entry, attribute))

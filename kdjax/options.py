@@ -1,7 +1,7 @@
-"""Options: small frozen dataclasses that check themselves.
+"""Options: small frozen dataclasses that check their values.
 
-Each room that reads options declares a class of them; binaries make a flag of
-every field. None stands for a default that depends on other options.
+Each room that reads options declares a class of options; binaries make a flag
+of every field. None stands for a default that depends on other options.
 """
 
 import dataclasses
@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 
 
 class OptionError(ValueError):
-  """An option out of range: its name, its value, and what is allowed."""
+  """An option is out of range; the message says which values are allowed."""
 
   def __init__(self, name: str, value: Any, allowed: str):
     super().__init__(f'{name}={value}: {allowed}')
 
 
 class Rule(NamedTuple):
-  """What values an option may have.
+  """The values that an option may have.
 
   Attributes:
     good: Whether a value is allowed.
-    allowed: The values that are allowed, as the end of an error message.
+    allowed: The allowed values in words, the end of the error message.
   """
 
   good: Callable[[Any], bool]
@@ -41,13 +41,13 @@ def one_of(names: Collection[str]) -> Rule:
 
 
 def option(default: Any, doc: str, rule: Rule | None = None) -> Any:
-  """A field of a class of options.
+  """Returns the dataclass field of one option.
 
   Args:
-    default: Its default; None for one that depends on other options.
-    doc: What it means; the help text of its flag.
-    rule: What values it may have; None allows every value. A rule does not
-      apply to None.
+    default: Default value; None if the default depends on other options.
+    doc: Meaning of the option; the help text of its flag.
+    rule: Values that the option may have; None allows every value. The rule
+      does not apply to the value None.
   """
   return dataclasses.field(
     default=default, metadata={'help': doc, 'rule': rule}
@@ -55,9 +55,9 @@ def option(default: Any, doc: str, rule: Rule | None = None) -> Any:
 
 
 class Options:
-  """Base of the classes of options.
+  """Base class of all classes of options.
 
-  `prefix` stands before the name of every field in flags and messages.
+  `prefix` precedes the name of every field in flags and messages.
   """
 
   prefix = ''

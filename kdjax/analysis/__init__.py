@@ -1,4 +1,4 @@
-"""What the numbers of a comparison say."""
+"""Statistics of a comparison."""
 
 from kdjax.analysis.intervals import Gain, paired_gain
 

@@ -1,4 +1,4 @@
-"""Intervals of paired differences."""
+"""Confidence intervals of paired differences."""
 
 import math
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ class Gain(NamedTuple):
   """A mean difference between paired runs.
 
   Attributes:
-    mean: Of the differences.
-    ci95: Ends of its 95 % confidence interval; None for a single pair, which
-      says nothing about the spread.
+    mean: Mean of the differences.
+    ci95: Ends of the mean's 95 % confidence interval; None for a single pair,
+      whose spread is unknown.
   """
 
   mean: float
@@ -22,11 +22,11 @@ class Gain(NamedTuple):
 
 
 def paired_gain(before: Sequence[float], after: Sequence[float]) -> Gain:
-  """Mean of `after - before` over pairs, with Student's t interval.
+  """Returns the mean of `after - before` over pairs, with its t interval.
 
   Args:
     before: One value per pair, shape `[pairs]`.
-    after: Likewise, in the same order.
+    after: One value per pair, in the same order.
 
   Raises:
     ValueError: if the lengths differ or there is no pair.

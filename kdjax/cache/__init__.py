@@ -1,4 +1,4 @@
-"""Rows of numbers that are computed once: where they are kept."""
+"""Storages for rows of numbers that are computed once."""
 
 from kdjax.cache.array_store import ArrayStore
 from kdjax.cache.device import DeviceStorage

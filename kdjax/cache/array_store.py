@@ -1,6 +1,6 @@
-"""Rows on disk in chunks: the only file that names tensorstore.
+"""Rows on disk in chunks; no other file names tensorstore.
 
-Orbax stands on TensorStore already, so it is no new dependency.
+Orbax depends on TensorStore already, so it is no new dependency.
 """
 
 import pathlib
@@ -17,15 +17,16 @@ from kdjax.cache.storage import row_bytes, spread_out
 
 _CHUNK_BYTES = 64 * 2**10
 _FLAGS_PER_CHUNK = 64 * 2**10
-# Rows come in random order, and a chunk is written whole: many at a time.
+# Rows come in random order and TensorStore writes whole chunks, so `flush`
+# writes many rows at a time.
 _LARGEST_PENDING = 2**16
 
 
 class ArrayStore:
-  """A `Storage` of two Zarr 3 arrays: compressed, each chunk with a checksum.
+  """A `Storage` of two compressed Zarr 3 arrays; each chunk has a checksum.
 
-  For data too large for a memory map. Written rows stay in memory until
-  `flush`, or until there are many.
+  It suits data too large for a memory map. Written rows stay in memory until
+  `flush`, or until there are `_LARGEST_PENDING` rows.
   """
 
   def __init__(
@@ -38,18 +39,18 @@ class ArrayStore:
     *,
     kept_as: np.dtype | None = None,
   ):
-    """Opens the arrays, or makes them.
+    """Opens the arrays, or creates them.
 
     Args:
-      directory: Made if it is not there.
-      name: Of the arrays.
-      rows: How many there may be.
-      shape: Of one row.
-      dtype: Of what is written and read; floating or signed.
-      kept_as: Of what lies on disk, `dtype` by default.
+      directory: Directory of the arrays; created if it is missing.
+      name: Name of the arrays.
+      rows: Number of rows that fit into the arrays.
+      shape: Shape of one row.
+      dtype: Dtype of the rows in `write` and `read`; floating or signed.
+      kept_as: Dtype of the rows on disk, `dtype` by default.
 
     Raises:
-      CacheError: if the arrays are there and have another shape or dtype.
+      CacheError: if the arrays exist with another shape or dtype.
     """
     self._dtype, self._kept_as = np.dtype(dtype), np.dtype(kept_as or dtype)
     directory = pathlib.Path(directory).absolute()
@@ -58,7 +59,7 @@ class ArrayStore:
       directory / f'{stem}.{end}.zarr' for end in ('values', 'filled')
     )
     chunk = max(1, _CHUNK_BYTES // max(1, row_bytes(shape, self._kept_as)))
-    # What a lost chunk reads as, and no teacher answers.
+    # A lost chunk reads as this value, which no teacher returns.
     self._absent = -1 if np.issubdtype(self._kept_as, np.integer) else 'NaN'
     with locked(directory):
       if not values.exists():
@@ -105,7 +106,7 @@ class ArrayStore:
     return values.astype(self._dtype, copy=False)
 
   def flush(self) -> None:
-    """See `Storage`; the values first, then that they are there."""
+    """See `Storage`; writes the values first, then the flags of their rows."""
     if not self._pending:
       return
     rows = np.array(sorted(self._pending))
@@ -149,11 +150,11 @@ def _open(
 
 
 def _done(start: Callable[[], Any], place: str = '') -> Any:
-  """Waits for what TensorStore does; what goes wrong becomes one line."""
+  """Waits for a TensorStore operation; turns its error into a CacheError."""
   try:
     return start().result()
   except ValueError as error:
-    # Without the specification that TensorStore appends.
+    # TensorStore appends a long specification, which the message leaves out.
     line = ' '.join(str(error).split()).partition(' [tensorstore_spec')[0]
     where = f'{place!r} holds something else: ' if place else ''
     raise CacheError(f'{where}{line}') from error

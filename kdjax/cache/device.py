@@ -1,4 +1,4 @@
-"""Rows that lie in the memory of a device."""
+"""Rows in the memory of a device."""
 
 from functools import partial
 
@@ -20,9 +20,9 @@ def _read(kept, rows, dtype):
 
 
 class DeviceStorage:
-  """A `Storage` on a device, gone with the process.
+  """A `Storage` in device memory, which ends with the process.
 
-  Which rows are there is known to the host, one byte a row.
+  The host keeps one byte per row, which says whether the row is written.
   """
 
   def __init__(
@@ -34,14 +34,14 @@ class DeviceStorage:
     kept_as: np.dtype | None = None,
     device: jax.Device | None = None,
   ):
-    """Takes the memory for all rows at once.
+    """Allocates the memory for all rows at once.
 
     Args:
-      rows: How many there may be.
-      shape: Of one row.
-      dtype: Of what is written and read.
-      kept_as: Of what lies in memory, `dtype` by default.
-      device: Where; the first by default.
+      rows: Number of rows that fit into the memory.
+      shape: Shape of one row.
+      dtype: Dtype of the rows in `write` and `read`.
+      kept_as: Dtype of the rows in memory, `dtype` by default.
+      device: Device of the memory; the first local device by default.
     """
     self._device = device or jax.local_devices()[0]
     self._dtype = np.dtype(dtype)

@@ -11,13 +11,13 @@ from kdjax.cache.storage import row_bytes, spread_out
 
 
 class MemoryMap:
-  """A `Storage` in two files, of which the system keeps in memory what it can.
+  """A `Storage` in two files; the system keeps parts of them in memory.
 
-  `NAME.values` holds the rows and `NAME.filled` a byte for each, written when
-  the rows are on disk: what a crash cut short is computed again. Without either
-  file the other is not believed. The files are sparse where the file system
-  allows, and so take space only for rows that are there. Several processes may
-  use them at once.
+  `NAME.values` holds the rows. `NAME.filled` holds one byte per row, which is
+  written when the row is on disk, so rows that a crash cut short are computed
+  again. If either file is missing, no row counts as written. The files are
+  sparse where the file system allows it, so only written rows take space.
+  Several processes may use the files at once.
   """
 
   def __init__(
@@ -30,18 +30,18 @@ class MemoryMap:
     *,
     kept_as: np.dtype | None = None,
   ):
-    """Opens the files, or makes them.
+    """Opens the files, or creates them.
 
     Args:
-      directory: Made if it is not there.
-      name: Of the files.
-      rows: How many there may be.
-      shape: Of one row.
-      dtype: Of what is written and read.
-      kept_as: Of what lies in the file, `dtype` by default.
+      directory: Directory of the files; created if it is missing.
+      name: Name of the files.
+      rows: Number of rows that fit into the files.
+      shape: Shape of one row.
+      dtype: Dtype of the rows in `write` and `read`.
+      kept_as: Dtype of the rows in the file, `dtype` by default.
 
     Raises:
-      CacheError: if the files are there and have another size.
+      CacheError: if the files exist with another size.
     """
     directory = pathlib.Path(directory)
     self._dtype = np.dtype(dtype)
@@ -56,7 +56,7 @@ class MemoryMap:
         filled.unlink(missing_ok=True)
       self._values_file = _opened(values, rows * self._row_bytes)
       self._filled_file = _opened(filled, rows)
-    # Mapped to be read only: writing to a map on a full disk ends the process.
+    # The map is read-only: a write to a map on a full disk ends the process.
     flat = np.memmap(values, kept, mode='r')
     self._values = flat.reshape(rows, *shape)
     self._has = np.fromfile(filled, np.uint8).astype(bool)
@@ -83,7 +83,7 @@ class MemoryMap:
     return self._values[rows].astype(self._dtype, copy=False)
 
   def flush(self) -> None:
-    """See `Storage`; the values first, then that they are there."""
+    """See `Storage`; writes the values first, then the flags of their rows."""
     if not self._new:
       return
     os.fsync(self._values_file)
@@ -94,13 +94,13 @@ class MemoryMap:
 
 
 def _opened(path: pathlib.Path, size: int) -> int:
-  """A descriptor of the file; of zeros if it is new."""
+  """Returns a descriptor of the file; a new file holds zeros."""
   if not path.exists():
     create(path, size=size)
   if path.stat().st_size != size:
     raise CacheError(
       f'{str(path)!r} has {path.stat().st_size} bytes, not {size}; remove it, '
-      'it will be computed again'
+      'then its rows are computed again'
     )
   return os.open(path, os.O_RDWR)
 

@@ -1,4 +1,4 @@
-"""Whose outputs a directory holds, so that stale ones are refused."""
+"""Notes that describe cached outputs, so that stale outputs are refused."""
 
 import contextlib
 import fcntl
@@ -16,11 +16,11 @@ _FILE = 'note.json'
 
 
 class CacheError(ValueError):
-  """A cache of something else, or one that is damaged; one line."""
+  """A cache is damaged or holds other outputs; the message is one line."""
 
 
 def fingerprint(tree: Any) -> str:
-  """A checksum of a tree of arrays: names, shapes, dtypes and every byte.
+  """Returns a checksum of a tree: names, shapes, dtypes and all bytes.
 
   Returns:
     The first 16 hexadecimal digits of a SHA-256.
@@ -40,24 +40,24 @@ def check(
   *,
   ignore: Collection[str] = (),
 ) -> None:
-  """Raises unless a directory is free, or holds what `fields` describe.
+  """Raises unless a directory is free, or holds the outputs of `fields`.
 
   Args:
-    directory: Of a cache.
-    fields: What outputs depend on, as JSON: the teacher's and the data's
-      checksum, the preprocessing, ...
-    ignore: Fields of the directory that are not known yet.
+    directory: Directory of a cache.
+    fields: Everything the outputs depend on, as JSON: the checksums of the
+      teacher and the data, the preprocessing, ...
+    ignore: Names of fields whose values are not known yet.
 
   Raises:
-    CacheError: if it holds something else, and names the first field that
-      differs; or if nothing can be written there.
+    CacheError: if the directory holds other outputs, with the first field that
+      differs; or if the directory is not writable.
   """
   directory = pathlib.Path(directory)
   _check_place(directory)
   path = directory / _FILE
   if not path.is_file():
     others = directory.iterdir() if directory.is_dir() else ()
-    # What begins with the note's name was left by a claim that was killed.
+    # A killed claim leaves a file whose name begins with the note's name.
     if any(not other.name.startswith(f'{_FILE}.') for other in others):
       raise CacheError(
         f"{str(directory)!r} is no cache of a teacher's outputs and not empty"
@@ -74,11 +74,11 @@ def check(
 
 
 def claim(directory: str | pathlib.Path, fields: Mapping[str, Any]) -> None:
-  """`check`, and notes what a new directory is going to hold.
+  """Checks a directory like `check`, and writes the note of a new directory.
 
   Raises:
-    CacheError: as `check`; of two that claim at once the second is checked
-      against the first.
+    CacheError: as `check`; if two processes claim at once, the second is
+      checked against the note of the first.
   """
   check(directory, fields)
   directory = pathlib.Path(directory)
@@ -89,12 +89,12 @@ def claim(directory: str | pathlib.Path, fields: Mapping[str, Any]) -> None:
 
 
 def create(path: pathlib.Path, content: bytes = b'', size: int = 0) -> None:
-  """Makes a whole file at once, unless another process has made it.
+  """Creates a complete file at once, unless the file exists already.
 
   Args:
-    path: Where.
-    content: What it holds.
-    size: To which it is then extended with zeros, sparsely if possible.
+    path: Path of the file.
+    content: Content of the file.
+    size: Size in bytes to which zeros extend the file, sparsely if possible.
   """
   partial = path.with_name(f'{path.name}.{os.getpid()}')
   try:
@@ -109,7 +109,7 @@ def create(path: pathlib.Path, content: bytes = b'', size: int = 0) -> None:
 
 @contextlib.contextmanager
 def locked(directory: pathlib.Path) -> Iterator[None]:
-  """Lets one process at a time open storages; the directory is made."""
+  """Lets one process at a time open storages; creates the directory."""
   directory.mkdir(parents=True, exist_ok=True)
   with open(directory / f'{_FILE}.lock', 'wb') as file:
     fcntl.flock(file, fcntl.LOCK_EX)

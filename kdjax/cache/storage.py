@@ -1,4 +1,4 @@
-"""What a storage does."""
+"""The protocol of a storage."""
 
 from typing import Any, Protocol
 
@@ -7,35 +7,35 @@ import numpy as np
 
 
 class Storage(Protocol):
-  """Rows of one shape and dtype, some of which are there already.
+  """Numbered rows of one shape and dtype; each row is written or missing.
 
-  Rows are numbered; a number may stand in a request more than once, and must
-  then come with the same values.
+  A request may repeat the number of a row; `write` then needs the same values
+  for each repetition.
   """
 
   def has(self, rows: np.ndarray) -> np.ndarray:
-    """Which of the rows `[n]` are there, bool `[n]`."""
+    """Returns which of the rows `[n]` are written, bool `[n]`."""
 
   def some(self, count: int) -> np.ndarray:
-    """At most `count` of the rows that are there, ascending, evenly."""
+    """Returns at most `count` written rows, ascending and evenly spaced."""
 
   def write(self, rows: np.ndarray, values: jax.Array) -> None:
-    """Keeps `values`, `[n, ...]`, for the rows `[n]`."""
+    """Writes `values`, `[n, ...]`, to the rows `[n]`."""
 
   def read(self, rows: np.ndarray) -> Any:
-    """The values of rows that are there, `[n, ...]`, as they were written."""
+    """Returns the values of written rows, `[n, ...]`."""
 
   def flush(self) -> None:
-    """Makes sure that what was written outlives the process, if it can."""
+    """Makes written rows outlive the process, if the storage can."""
 
 
 def row_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
-  """Memory of one row."""
+  """Returns the size of one row in bytes."""
   return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
 
 
 def spread_out(has: np.ndarray, count: int) -> np.ndarray:
-  """At most `count` of the rows that are there, evenly."""
+  """Returns at most `count` of the rows that `has` marks, evenly spaced."""
   there = np.flatnonzero(has)
   count = min(count, len(there))
   return there[np.arange(count) * len(there) // max(count, 1)]

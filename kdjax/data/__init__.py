@@ -1,7 +1,7 @@
-"""Data: sets of TFDS, random access, orders, augmentation inside XLA.
+"""Data: TFDS data sets, random access, orders, augmentation inside XLA.
 
-`load` imports tensorflow-datasets when it is first named: training on arrays
-does not need it.
+The first access to `load` imports tensorflow-datasets, because training on
+arrays does not need it.
 """
 
 from typing import TYPE_CHECKING, Any

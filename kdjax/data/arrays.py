@@ -1,4 +1,4 @@
-"""Examples by name of their arrays, read by position."""
+"""Examples as named arrays, read by position."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -8,18 +8,18 @@ import numpy as np
 
 Examples = dict[str, np.ndarray]
 
-# Images read at a time where only their labels are wanted.
+# Number of images read at a time if only their labels are needed.
 _CHUNK = 1000
 
 
 class DataError(ValueError):
-  """Data that is missing, or is not what kdjax can read; one line."""
+  """Data is missing, or kdjax cannot read it; the message is one line."""
 
 
 class Source:
   """Random access to examples that need not fit in memory.
 
-  Safe to use from several threads if `read` is.
+  Several threads may use it if they may use `read`.
   """
 
   def __init__(
@@ -34,7 +34,7 @@ class Source:
       read: Maps positions `[n]` within `0..length - 1` to
         `{'image': uint8 [n, h, w, c], 'label': int32 [n]}`.
       length: Number of examples.
-      kept: All of them, where they are in memory already.
+      kept: All examples, if they are in memory already.
     """
     self._read = read
     self._length = length
@@ -64,9 +64,9 @@ class Source:
     return _at(self._kept, indices)
 
   def arrays(self) -> Examples:
-    """Reads everything, once: later calls return the same read-only arrays.
+    """Reads all examples once; later calls return the same read-only arrays.
 
-    After it `fetch` and `take` no longer decode anything.
+    Afterwards `fetch` and `take` decode nothing.
 
     Returns:
       `{'image': uint8 [n, h, w, c], 'label': int32 [n]}` of all examples.
@@ -80,7 +80,7 @@ class Source:
       return dict(self._kept)
 
   def labels(self) -> np.ndarray:
-    """Reads all labels; keeps no image that was not kept before.
+    """Reads all labels; keeps no further images in memory.
 
     Returns:
       int32 `[n]`.
@@ -98,7 +98,7 @@ class Source:
     return np.concatenate(parts) if parts else np.zeros(0, np.int32)
 
   def take(self, indices: Any) -> 'Source':
-    """Views the examples at these positions as a source of its own.
+    """Returns a source of the examples at these positions.
 
     Args:
       indices: Integers `[n]` within `0..len(source) - 1`.
@@ -121,7 +121,7 @@ class Source:
         'indices must be a vector of integers, got'
         f' {indices.dtype} of shape {indices.shape}.'
       )
-    # NumPy would take a negative index for one counted from the end.
+    # NumPy would count a negative index from the end.
     wrong = indices[(indices < 0) | (indices >= self._length)]
     if wrong.size:
       raise ValueError(
@@ -131,7 +131,7 @@ class Source:
 
 
 def from_arrays(image: Any, label: Any) -> Source:
-  """Views arrays in memory as a source.
+  """Returns a source over images and labels in memory.
 
   Args:
     image: uint8 `[n, h, w, c]`, or `[n, h, w]` for a single channel.
@@ -141,7 +141,7 @@ def from_arrays(image: Any, label: Any) -> Source:
     A source over the same memory: uint8 images are not copied.
 
   Raises:
-    DataError: if the types or shapes are others, or a label is negative.
+    DataError: if a type or shape is wrong, or a label is negative.
   """
   image, label = np.asarray(image), np.asarray(label)
   if image.dtype != np.uint8 or image.ndim not in (3, 4):
@@ -165,18 +165,18 @@ def from_arrays(image: Any, label: Any) -> Source:
 
 
 def from_mapping(arrays: Mapping[str, Any]) -> Source:
-  """Views arrays of any names in memory as a source.
+  """Returns a source over arrays of any names in memory.
 
   Args:
-    arrays: By name, `[n, ...]` each, such as `row` and `label`. Networks read
-      them from a batch by these names. `index`, `weight` and `teacher` are
-      names that kdjax gives.
+    arrays: Arrays `[n, ...]` by name, such as `row` and `label`. Networks read
+      them from a batch by these names. kdjax itself uses the names `index`,
+      `weight` and `teacher`.
 
   Returns:
     A source over the same memory.
 
   Raises:
-    DataError: if there is no array, a name is kdjax's, or lengths differ.
+    DataError: if there is no array, kdjax uses a name, or lengths differ.
   """
   kept = {name: np.asarray(values) for name, values in arrays.items()}
   taken = sorted({'index', 'weight', 'teacher'} & set(kept))

@@ -1,4 +1,4 @@
-"""A classification data set: two sources, and what a network must know."""
+"""A classification data set: its sources, classes and pixel statistics."""
 
 from typing import NamedTuple
 
@@ -8,8 +8,9 @@ from kdjax.data.arrays import Source
 
 _IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
-# Of the whole training set, in units of the stored pixel. ImageNet's are the
-# rounded numbers (0.485, 0.456, ...; 0.229, ...) that published weights expect.
+# Mean and standard deviation of the whole training set, in units of the stored
+# pixel. ImageNet has the rounded numbers (0.485, 0.456, ...; 0.229, ...) that
+# published weights expect.
 _KNOWN = {
   'cifar10': (
     (125.30691805, 122.95039414, 113.86538318),
@@ -30,15 +31,15 @@ class Dataset(NamedTuple):
   """Images of a fixed size with one label each.
 
   Attributes:
-    name: As given to `load`.
+    name: Name that was given to `load`.
     classes: Number of classes; labels are `0..classes - 1`.
     image_shape: `(height, width, channels)`.
     train: Training examples.
     test: Test examples (the validation split where no test labels exist).
-    mean: Of the training pixels, per channel, in units of the stored pixel:
-      0..255 for photographs, 0..16 for digits. `models.normalised` takes them
-      as they are.
-    std: Standard deviation, likewise.
+    mean: Mean of the training pixels per channel, in units of the stored pixel:
+      0..255 for photographs, 0..16 for digits. `models.normalised` takes these
+      numbers unchanged.
+    std: Standard deviation per channel, in the same units.
   """
 
   name: str
@@ -57,11 +58,11 @@ def known_statistics(
 
   Args:
     name: Name in TFDS, without configuration and version.
-    channels: Channels of the images at hand.
+    channels: Number of channels of the images.
 
   Returns:
     `(mean, std)` per channel, in units of the stored pixel (0..255), or None
-    where nothing is known about such images.
+    if no statistics of such images are known.
   """
   known = _KNOWN.get(name)
   return known if known and len(known[0]) == channels else None
@@ -70,11 +71,11 @@ def known_statistics(
 def statistics(source: Source) -> tuple[tuple[float, ...], tuple[float, ...]]:
   """Measures the pixels of a source, channel by channel, in float64.
 
-  Reads at most 10,000 images, evenly spaced over the source. A channel that
-  never changes gets a standard deviation of 1, so that dividing by it is safe.
+  The function reads at most 10,000 images, evenly spaced over the source. A
+  constant channel gets a standard deviation of 1, so that division is safe.
 
   Args:
-    source: At least one image.
+    source: Source of at least one image.
 
   Returns:
     `(mean, std)`, each one number per channel in units of the stored pixel.

@@ -1,4 +1,4 @@
-"""Scikit-learn's handwritten digits: real images that need no network."""
+"""Scikit-learn's handwritten digits: real images that need no download."""
 
 import numpy as np
 
@@ -7,18 +7,19 @@ _SEED = 0
 
 
 def digits_order(examples: int) -> np.ndarray:
-  """Shuffles the file's rows, the same way for ever.
+  """Shuffles the file's rows with a permutation that never changes.
 
-  The file goes from writer to writer. Split in file order, the test set would
-  hold writers never seen in training, and would measure something else than
-  generalisation to new images of the same distribution; hence a permutation.
-  `RandomState` is the NumPy generator whose stream is frozen.
+  The rows of one writer follow each other. A split in file order would put
+  writers into the test set who are absent from training, so the test would not
+  measure generalisation to new images of the same distribution. `RandomState`
+  is the NumPy generator whose stream is frozen.
 
   Args:
     examples: Number of rows, 1,797.
 
   Returns:
-    Row numbers `[examples]`: the first `TRAIN` train, the rest test.
+    Row numbers `[examples]`: the first `TRAIN` are for training, the rest for
+    tests.
   """
   return np.random.RandomState(_SEED).permutation(examples)
 

@@ -1,4 +1,4 @@
-"""Which examples are seen, and when."""
+"""The order of the examples."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:
   """Derives one key per example.
 
   Args:
-    key: One key, a new one for every epoch or step.
-    positions: What tells the examples apart, integers `[batch]`: for instance
-      their position in the global batch.
+    key: One key, new in every epoch or step.
+    positions: Integers `[batch]` that identify the examples, for instance their
+      positions in the global batch.
 
   Returns:
     Keys `[batch]`.
@@ -27,16 +27,17 @@ def epoch_order(
   """Shuffles an epoch and divides it into full batches.
 
   The last batch is filled up with further examples from the beginning of the
-  permutation. They weigh nothing, yet are real images, so that batch statistics
-  stay meaningful. The others of that batch weigh correspondingly more: the mean
-  of `loss * weight` over a global batch is the mean over its real examples.
+  permutation. These have weight 0; they are real images, so that batch
+  statistics stay meaningful. The other examples of that batch have a larger
+  weight, so that the mean of `loss * weight` over a global batch is the mean
+  over the examples with a positive weight.
 
-  The same inside and outside `jax.jit`, on every backend.
+  The order is the same inside and outside `jax.jit` and on every backend.
 
   Args:
-    key: A new one for every epoch.
+    key: One key, new in every epoch.
     examples: Number of examples, positive. Static.
-    batch_size: Of the global batch, positive. Static.
+    batch_size: Size of the global batch, positive. Static.
 
   Returns:
     `(indices, weight)`, both `[steps, batch_size]`: int32 and float32, with
@@ -58,12 +59,12 @@ def sequential_order(
 ) -> tuple[jax.Array, jax.Array]:
   """Goes through all examples in order, for evaluation.
 
-  Unlike in `epoch_order` the weight is 1 or 0: sums of `value * weight` over
-  all batches, divided by the sum of the weights, are exact means.
+  Unlike in `epoch_order`, each weight is 1 or 0, so sums of `value * weight`
+  over all batches, divided by the sum of the weights, are exact means.
 
   Args:
     examples: Number of examples, positive.
-    batch_size: Of the global batch, positive.
+    batch_size: Size of the global batch, positive.
 
   Returns:
     `(indices, weight)`, both `[steps, batch_size]`: int32 and float32. The last
@@ -78,21 +79,21 @@ def sequential_order(
 
 
 def transfer_subset(seed: int, labels: Any, examples: int) -> np.ndarray:
-  """Draws a transfer set with as equal a number of each class as possible.
+  """Draws a transfer set that is as balanced over the classes as possible.
 
-  A class with too few examples gives all it has. The draw for fewer examples is
-  a subset of the draw for more, with the same seed and labels.
+  A class with too few examples contributes all of them. With the same seed and
+  labels, a smaller draw is a subset of a larger draw.
 
   Args:
-    seed: Of the draw, `0..2**32 - 1`.
+    seed: Seed of the draw, `0..2**32 - 1`.
     labels: Classes of the examples to draw from, integers `[n]`.
-    examples: How many to draw, at most `n`; 0 means all.
+    examples: Number of examples to draw, at most `n`; 0 means all.
 
   Returns:
     Positions in `labels`, ascending, int64 `[examples]`.
 
   Raises:
-    ValueError: if `examples` is negative or more than there are.
+    ValueError: if `examples` is negative or above `n`.
   """
   labels = np.asarray(labels)
   available = len(labels)
@@ -102,13 +103,13 @@ def transfer_subset(seed: int, labels: Any, examples: int) -> np.ndarray:
     )
   if examples == 0:
     return np.arange(available)
-  # RandomState's stream is frozen: the same set with every version of NumPy.
+  # RandomState's stream is frozen, so all versions of NumPy draw the same set.
   shuffled = np.random.RandomState(seed).permutation(available)
   rank = np.empty(available, np.int64)
   for label in np.unique(labels):
     members = shuffled[labels[shuffled] == label]
     rank[members] = np.arange(len(members))
-  # First the first of every class, then the second of every class, ...
+  # The first example of every class comes first, then the second of each, ...
   turns = shuffled[np.argsort(rank[shuffled], kind='stable')]
   return np.sort(turns[:examples])
 

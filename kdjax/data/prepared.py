@@ -1,4 +1,4 @@
-"""What is in the files of a prepared data set, checked and described."""
+"""Checks and describes the files of a prepared data set."""
 
 import re
 from typing import Any
@@ -9,23 +9,23 @@ from kdjax.data.arrays import DataError, Examples, Source
 from kdjax.data.dataset import Dataset, known_statistics, statistics
 
 FORMAT = 'array_record'
-_CHUNK = 1000  # Images decoded at a time: bounds what is held twice.
-_PROBE = 64  # Images compared at once where no size is declared.
+_CHUNK = 1000  # Images decoded at a time; memory holds them twice.
+_PROBE = 64  # Images whose sizes are compared if none is declared.
 
 
 def open_prepared(name: str, builder: Any) -> Dataset:
-  """Describes a data set.
+  """Returns the data set over prepared files.
 
   Args:
-    name: As the user wrote it.
+    name: Name as the user wrote it.
     builder: A TFDS builder over prepared files.
 
   Returns:
-    The data set; only a few images have been decoded, or the sample that
-    `statistics` needs where mean and standard deviation are not known.
+    The data set. Only a few images are decoded, or the sample for `statistics`
+    if the mean and standard deviation are not known.
 
   Raises:
-    DataError: if the files are not such as `load` describes.
+    DataError: if the files are not as `load` describes them.
   """
   _check_format(name, builder)
   classes = _check_features(name, builder)
@@ -41,7 +41,7 @@ def open_prepared(name: str, builder: Any) -> Dataset:
 
 
 def first_line(error: Exception) -> str:
-  """Shortens an error to one line: its first, or the name of its type."""
+  """Returns the first line of an error, or the name of its type."""
   return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
@@ -88,7 +88,7 @@ def _splits(name: str, builder: Any) -> tuple[Source, Source]:
     for split in ('test', 'validation'):
       if split in present:
         test = _source(name, builder, split)
-        # Of some contests the test labels are secret, and stored as -1.
+        # Some contests keep the test labels secret and store them as -1.
         if test.fetch([0])['label'][0] >= 0:
           return train, test
   raise DataError(

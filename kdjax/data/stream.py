@@ -18,16 +18,16 @@ def batches(
   Closing the iterator, or dropping it, ends its threads.
 
   Args:
-    source: Where the examples are.
-    order_indices: `[steps, batch]` positions in `source`, as from
+    source: Source of the examples.
+    order_indices: Positions in `source`, `[steps, batch]`, for instance from
       `epoch_order`.
-    weights: `[steps, batch]`, passed on.
-    prefetch: Batches read ahead, each by a thread of its own; positive.
+    weights: Weights of the examples, `[steps, batch]`, passed on unchanged.
+    prefetch: Number of batches read ahead, each by its own thread; positive.
 
   Returns:
     An iterator over `steps` dicts: `image` uint8 `[batch, h, w, c]`, `label`
-    int32, `weight` float32 and `index` int32, all `[batch]`. What goes wrong in
-    reading a batch is raised where that batch is due.
+    int32, `weight` float32 and `index` int32, all `[batch]`. An error in
+    reading a batch is raised when that batch is due.
 
   Raises:
     ValueError: if the shapes differ or `prefetch` is not positive.

@@ -1,8 +1,8 @@
 """Data sets of TensorFlow Datasets, read without TensorFlow.
 
-Preparing most data sets needs TensorFlow and a network, and is done once and
+Preparing most data sets needs TensorFlow and the internet; a user does it once,
 elsewhere: `tfds build NAME --file_format=array_record`. Reading needs neither.
-The one exception is `digits`, which is prepared here on first use.
+The only exception is `digits`, which `load` prepares on first use.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ logging.getLogger('absl').addFilter(
 class Digits(  # type: ignore[call-arg]
   tfds.core.GeneratorBasedBuilder, skip_registration=True
 ):
-  """Prepares scikit-learn's digits as any other TFDS data set."""
+  """Prepares scikit-learn's digits like any other TFDS data set."""
 
   VERSION = tfds.core.Version('1.0.0')
 
@@ -44,7 +44,7 @@ class Digits(  # type: ignore[call-arg]
       builder=self,
       description='1,797 handwritten digits of 8 x 8 pixels within 0..16.',
       homepage='https://doi.org/10.24432/C50P49',
-      # An Image would be encoded as PNG, by TensorFlow.
+      # TensorFlow would encode an Image as PNG.
       features=tfds.features.FeaturesDict(
         {
           'image': tfds.features.Tensor(shape=(8, 8, 1), dtype=np.uint8),
@@ -70,12 +70,13 @@ class Digits(  # type: ignore[call-arg]
 def load(name: str, data_dir: str | None = None) -> dataset.Dataset:
   """Opens a data set of TFDS that has been prepared as ArrayRecord.
 
-  Nothing but what the statistics need is decoded yet, and no network is used.
-  `digits` is prepared where it is not yet: in `data_dir`, else in the first of
-  `TFDS_DATA_DIR` and `~/tensorflow_datasets` that can be written to.
+  The function decodes only the images that the statistics need, and does not
+  use the internet. It prepares `digits` if the files are missing: in
+  `data_dir`, else in the first writable folder of `TFDS_DATA_DIR` and
+  `~/tensorflow_datasets`.
 
   Args:
-    name: As in TFDS: `'cifar10'`, `'imagenet_resized/64x64'`, `'mnist:3.0.1'`.
+    name: TFDS name: `'cifar10'`, `'imagenet_resized/64x64'`, `'mnist:3.0.1'`.
     data_dir: The folder that holds the data sets; by default `TFDS_DATA_DIR`,
       then `~/tensorflow_datasets`.
 
@@ -85,7 +86,7 @@ def load(name: str, data_dir: str | None = None) -> dataset.Dataset:
   Raises:
     DataError: if the data set is unknown, not prepared, incomplete, of another
       format than ArrayRecord, without `image` and `label`, or has images of
-      differing sizes; or if `digits` cannot be written. One line each.
+      differing sizes; or if `digits` cannot be written. Messages have one line.
   """
   if not _NAME.fullmatch(name):
     raise DataError(f"name must be 'NAME[/CONFIG][:VERSION]', got {name!r}.")
@@ -121,7 +122,7 @@ def _find(name: str, roots: list[str]) -> Any:
 
 
 def _absence(name: str, roots: list[str]) -> str:
-  """Says why there are no files of this name, and what to do about it."""
+  """Returns a message: why the files are missing, and how to get them."""
   base = re.split('[/:]', name)[0]
   known = tfds.list_builders(with_community_datasets=False)
   if base in known:
@@ -139,7 +140,7 @@ def _absence(name: str, roots: list[str]) -> str:
 
 
 def _prepare_digits(roots: list[str]) -> Any:
-  """Writes digits to the first folder that lets us."""
+  """Writes digits to the first writable folder."""
   reasons = []
   for root in roots:
     try:
@@ -154,14 +155,14 @@ def _prepare_digits(roots: list[str]) -> Any:
 def _write_digits(root: str) -> None:
   """Prepares digits in a folder of its own and moves it into place.
 
-  Renaming is atomic: nobody sees half of it, and of two processes that do the
-  same the second finds the place taken by the same files.
+  Renaming is atomic, so nobody sees partial files. If two processes do this at
+  once, the second finds the same files in place.
   """
   if '://' in root:
     raise OSError('not a local folder')
   os.makedirs(root, exist_ok=True)
-  # Root may write anywhere; a folder that is marked read-only for everybody is
-  # still not ours to write to.
+  # Root may write anywhere, but a folder that is read-only for everybody must
+  # stay unchanged.
   if not os.stat(root).st_mode & _ANYONE_WRITES:
     raise OSError('marked read-only')
   with (
@@ -182,7 +183,7 @@ def _write_digits(root: str) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
   """Silences TFDS' banners and progress bars."""
-  # Not by redirecting stderr: absl would attach the root logger to it for good.
+  # stderr is not redirected: absl would attach the root logger to it for good.
   tfds.display_progress_bar(enable=False)
   try:
     with contextlib.redirect_stdout(io.StringIO()):

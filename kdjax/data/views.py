@@ -1,7 +1,6 @@
-"""Augmentations with countably many outcomes: a number, and what it shows.
+"""Augmentations with finitely many outcomes, the numbered views of an example.
 
-That a view has a number lets a teacher's outputs for it be kept and found
-again.
+The number of a view is the key of a teacher's cached outputs.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,18 +11,18 @@ import jax.numpy as jnp
 
 
 class Views(NamedTuple):
-  """An augmentation of examples, in two halves; both work inside XLA.
+  """An augmentation of examples as two functions; both work inside XLA.
 
-  One key per example: the augmented batch is the same however it is divided
-  among devices.
+  Each example has its own key, so the augmented batch does not depend on its
+  division among devices.
 
   Attributes:
-    name: What tells it from others, for notes of what it has shown.
-    total: How many views an example has; all are equally likely.
-    draw: Keys, one per example `[batch]`, to views, int32 `[batch]` within
+    name: Name that identifies the augmentation in the notes of caches.
+    total: Number of views of an example; all views are equally likely.
+    draw: Maps keys `[batch]`, one per example, to views, int32 `[batch]` within
       `0..total - 1`.
-    render: `(views, batch) -> batch`, every example in its view, in the same
-      shapes and dtypes.
+    render: `(views, batch) -> batch`, with every example in its view; shapes
+      and dtypes stay the same.
   """
 
   name: str
@@ -34,10 +33,10 @@ class Views(NamedTuple):
   def augment(
     self, keys: jax.Array, batch: Mapping[str, jax.Array]
   ) -> dict[str, jax.Array]:
-    """Draws and renders a view of every example; one key per example.
+    """Draws and renders a view of every example.
 
     Raises:
-      ValueError: if there are not as many keys as examples.
+      ValueError: if the numbers of keys and examples differ.
     """
     for values in jax.tree.leaves(dict(batch)):
       if keys.shape != values.shape[:1]:
@@ -49,7 +48,7 @@ class Views(NamedTuple):
 
 
 def identity_view() -> Views:
-  """The example as it is."""
+  """Returns views without augmentation: the unchanged example."""
   return Views(
     'none',
     1,
@@ -59,7 +58,7 @@ def identity_view() -> Views:
 
 
 def flip_views() -> Views:
-  """The image (0) and its mirror image (1)."""
+  """Returns two views: the image (0) and its mirror image (1)."""
 
   def draw(keys):
     return jax.vmap(jax.random.bernoulli)(keys).astype(jnp.int32)
@@ -73,14 +72,14 @@ def flip_views() -> Views:
 
 
 def crop_views(padding: int) -> Views:
-  """Windows of the original size in the image padded with zeros.
+  """Returns the windows of the original size in the image padded with zeros.
 
-  With a padding of 4 the usual crops of CIFAR; with 1 the shifts of small
+  A padding of 4 gives the usual crops of CIFAR; a padding of 1 shifts small
   images whose background is zero.
 
   Args:
-    padding: Pixels added on every side, 0 or more: `(2 * padding + 1)**2`
-      windows, row by row.
+    padding: Pixels added on every side, 0 or more. This gives
+      `(2 * padding + 1)**2` windows, numbered row by row.
 
   Raises:
     ValueError: if `padding` is negative.
@@ -111,7 +110,7 @@ def crop_views(padding: int) -> Views:
 
 
 def crop_flip_views(padding: int) -> Views:
-  """`crop_views`, and after them the mirror image of each.
+  """Returns the windows of `crop_views`, then their mirror images.
 
   Args:
     padding: Pixels added on every side, 0 or more.

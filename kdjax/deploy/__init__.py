@@ -1,4 +1,4 @@
-"""What a trained network costs, and what it takes to ship it."""
+"""The cost of a trained network."""
 
 from kdjax.deploy.cost import Cost, measure
 

@@ -12,13 +12,14 @@ from kdjax.models import Model, ModelVariables
 
 
 class Cost(NamedTuple):
-  """What a model costs.
+  """The cost of a model.
 
   Attributes:
-    parameters: Trained numbers.
+    parameters: Number of trained parameters.
     bytes: Memory of the variables, batch statistics included.
-    flops_per_example: Of one forward pass, from the compiler's cost analysis.
-    seconds_per_example: Of one forward pass, median of several batches.
+    flops_per_example: Floating point operations of a forward pass, from the
+      compiler's cost analysis.
+    seconds_per_example: Time of a forward pass, median of several batches.
   """
 
   parameters: int
@@ -41,8 +42,8 @@ def measure(
     model: The model; runs in inference mode.
     variables: Its variables.
     batch: Shapes and dtypes of a batch of any size.
-    batch_size: Examples per batch.
-    repeats: Batches timed.
+    batch_size: Number of examples per batch.
+    repeats: Number of timed batches.
   """
 
   def forward(variables, batch):

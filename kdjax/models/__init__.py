@@ -1,12 +1,11 @@
-"""Networks, and `Model`, the one view of any network.
+"""Networks, and `Model`, the common interface of all networks.
 
-`create('resnet20', classes=10)` makes one of the networks here, and
-`from_linen`, `from_nnx` and `from_function` make a `Model` of any other;
-`reuse_classifier` makes one of a student and its teacher's classifier, and
-`with_top_k` one that also answers with its best classes only, `with_head` one
-that hands out its head. `normalised` is a model that normalises its own images.
-A `Network` is a model with trained variables, and `ensemble` makes one of
-several.
+`create('resnet20', classes=10)` makes a network of this room. `from_linen`,
+`from_nnx` and `from_function` make a `Model` of any other network.
+`reuse_classifier` joins a student and its teacher's classifier. `with_top_k`
+adds the best classes to the outputs of a model, and `with_head` adds its head.
+`normalised` makes a model that normalises its own images. A `Network` is a
+model with trained variables; `ensemble` makes one network of several.
 """
 
 from kdjax.models.adapters import from_function, from_linen, from_nnx

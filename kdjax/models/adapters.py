@@ -1,4 +1,4 @@
-"""From a Flax Linen module, a Flax NNX module or a function to a `Model`."""
+"""Adapters from a Linen module, an NNX module or a function to a `Model`."""
 
 import inspect
 import operator
@@ -20,7 +20,7 @@ from kdjax.models.model import (
   merge_outputs,
 )
 
-# From a batch to what a network reads.
+# Maps a batch to a network's inputs.
 Inputs = Callable[[Batch], Any]
 
 _IMAGE = operator.itemgetter('image')
@@ -31,20 +31,20 @@ _CALL = '__call__'  # the name under which Linen captures a module's output
 def from_linen(module: nn.Module, inputs: Inputs = _IMAGE) -> Model:
   """Makes a `Model` of a Linen module.
 
-  Taps are the output of every submodule, named by its path (`'stage2/block1'`),
-  and everything a module sows into `'intermediates'`, named by path and name
-  (`'stage2/preactivation'`). A module called more than once, or a name sown
-  more than once, gives `'name/0'`, `'name/1'`, ... Values that are not arrays
-  are left out.
+  Taps are the outputs of all submodules, named by path (`'stage2/block1'`), and
+  all values that a module sows into `'intermediates'`, named by path and name
+  (`'stage2/preactivation'`). A module that is called several times, or a name
+  that is sown several times, gives `'name/0'`, `'name/1'`, ... Values that are
+  not arrays are left out.
 
   Args:
-    module: Its `__call__` takes the inputs and, if it names one, `train`; it
-      returns logits or a dict of arrays. Dropout draws from the
-      `'dropout'` stream.
-    inputs: From a batch to what the module takes; its images by default.
+    module: Module whose `__call__` takes the inputs and optionally `train`, and
+      returns logits or a dict of arrays. Dropout draws from the `'dropout'`
+      stream.
+    inputs: Maps a batch to the module's inputs; by default to its images.
 
   Returns:
-    The model. Its state holds every collection but `'params'` and
+    The model. Its state holds every collection except `'params'` and
     `'intermediates'`.
   """
   takes_train = 'train' in inspect.signature(type(module).__call__).parameters
@@ -53,7 +53,7 @@ def from_linen(module: nn.Module, inputs: Inputs = _IMAGE) -> Model:
     return {'train': train} if takes_train else {}
 
   def init(key: chex.PRNGKey, batch: Batch) -> ModelVariables:
-    # Flax does not fold the stream's name into the key, so they must differ.
+    # Flax does not fold the stream's name into a key, so the keys must differ.
     rngs = {'params': key, 'dropout': jax.random.fold_in(key, 1)}
     variables = dict(module.init(rngs, inputs(batch), **call_arguments(False)))
     params = variables.pop('params', {})
@@ -89,20 +89,21 @@ def from_nnx(
 ) -> Model:
   """Makes a `Model` of an NNX module.
 
-  NNX makes a module and its arrays at once, so this takes what makes it; each
-  call of `init` then gives fresh variables. Taps are what the module sows as
-  `nnx.Intermediate`, named as by `from_linen`.
+  NNX makes a module together with its arrays, so this function takes a
+  constructor; each call of `init` then gives new variables. Taps are the values
+  that the module sows as `nnx.Intermediate`, named as in `from_linen`.
 
   Args:
-    constructor: For instance `lambda rngs: Net(rngs=rngs)`. The module takes
-      the inputs alone; `train` reaches it as `module.train()` and `.eval()`.
-    inputs: From a batch to what the module takes; its images by default.
+    constructor: Makes the module, for instance `lambda rngs: Net(rngs=rngs)`.
+      The module takes only the inputs; `train` selects `module.train()` or
+      `module.eval()`.
+    inputs: Maps a batch to the module's inputs; by default to its images.
 
   Returns:
-    The model. Params and state are nested dicts with names for keys, the state
-    holding every variable but `nnx.Param` and the random streams: these start
-    afresh from `key` in every call, so `apply` raises a ValueError if the
-    module draws from one and there is no key.
+    The model. Params and state are nested dicts whose keys are names. The state
+    holds every variable except `nnx.Param` and the random streams. The streams
+    start from `key` in every call, so `apply` raises a ValueError if the module
+    draws from a stream and there is no key.
   """
   abstract = nnx.eval_shape(lambda: constructor(nnx.Rngs(0)))
   graph, *templates = _split_nnx(abstract)
@@ -139,14 +140,13 @@ def from_function(
   variables: chex.ArrayTree,
   inputs: Inputs = _IMAGE,
 ) -> Model:
-  """Makes a `Model` of a function: any other network, or a loaded checkpoint.
+  """Makes a `Model` of a function, such as the forward pass of a checkpoint.
 
   Args:
-    function: `(params, inputs) -> outputs`, pure; returns logits or a dict of
-      arrays by name. It never learns of `train` and `key`.
-    variables: What `init` returns as params whatever its key: any pytree of
-      arrays.
-    inputs: From a batch to what the function takes; its images by default.
+    function: Pure function `(params, inputs) -> outputs`; returns logits or a
+      dict of arrays by name. It does not receive `train` and `key`.
+    variables: Any pytree of arrays; `init` returns it as params for every key.
+    inputs: Maps a batch to the function's inputs; by default to its images.
 
   Returns:
     The model. It has no state.
@@ -175,7 +175,7 @@ def _name_of(function: Callable) -> str:
 
 
 def _name_taps(captured: Iterable[tuple[tuple, Any]]) -> Outputs:
-  """Names captured values by path and leaves out those that are no arrays."""
+  """Names captured arrays by path and leaves out other values."""
   taps = {}
   for path, values in captured:
     name = '/'.join(str(part) for part in path if part != _CALL)
@@ -214,7 +214,7 @@ def _from_names(template: nnx.State, values: chex.ArrayTree) -> chex.ArrayTree:
 
 
 def _reseeded(template: nnx.State, key: chex.PRNGKey | None) -> chex.ArrayTree:
-  """Fresh values of all random streams, each with a key of its own."""
+  """Returns new values of all random streams, each with its own key."""
   key = jax.random.key(0) if key is None else key
   streams = {}
   for i, (path, variable) in enumerate(nnx.to_flat_state(template)):

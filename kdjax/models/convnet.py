@@ -13,15 +13,16 @@ from kdjax.models.layers import ConvStage
 class ConvNet(nn.Module):
   """Stages of 3x3 convolutions with max-pooling between them.
 
-  Takes images of any size. Taps: `stageN` `[batch, h, w, widths[N - 1]]` after
-  its last ReLU, `stageN/preactivation` before it, `stageN/layerM` (also before
-  its ReLU) and `embedding` `[batch, widths[-1]]`, the mean over positions.
+  The network takes images of any size. Its taps are `stageN`
+  `[batch, h, w, widths[N - 1]]` after its last ReLU, `stageN/preactivation`
+  before that ReLU, `stageN/layerM` (also before its ReLU) and `embedding`
+  `[batch, widths[-1]]`, the mean over positions.
 
   Attributes:
     widths: Channels of each stage.
-    convolutions: Convolutions of each stage, as many numbers as `widths`.
+    convolutions: Number of convolutions of each stage; as long as `widths`.
     classes: Number of logits.
-    dtype: Of the computation; parameters, statistics and logits are float32.
+    dtype: Dtype of the computation; parameters, statistics, logits are float32.
     axis_name: Mapped axis over which batch norm averages its statistics when
       training, so that it sees the global batch.
   """
@@ -38,7 +39,7 @@ class ConvNet(nn.Module):
     stages = zip(self.widths, self.convolutions, strict=True)
     for i, (width, convolutions) in enumerate(stages, start=1):
       if i > 1:
-        # 'SAME' lets an odd or one-pixel map through.
+        # 'SAME' also pools maps of odd size or of one pixel.
         x = nn.max_pool(x, (2, 2), strides=(2, 2), padding='SAME')
       stage = ConvStage(
         width,

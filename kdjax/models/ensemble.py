@@ -1,4 +1,4 @@
-"""Several trained networks that answer as one."""
+"""Several trained networks as one network."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,12 @@ from kdjax.models.network import Network
 def ensemble(
   networks: Sequence[Network], *, of_logits: bool = False
 ) -> Network:
-  """The networks' mean answer, as one network; see `ensemble_model`.
+  """Returns one network with the mean answer; see `ensemble_model`.
 
   Args:
-    networks: At least one, of the same classes; each reads the batch in its
-      own way.
-    of_logits: Average the logits in place of the probabilities.
+    networks: At least one network, all with the same classes; each may read
+      other inputs of the batch.
+    of_logits: Whether to average logits instead of probabilities.
 
   Returns:
     A network without measures.
@@ -35,22 +35,22 @@ def ensemble(
 def ensemble_model(
   models: Sequence[Model], *, of_logits: bool = False
 ) -> Model:
-  """A model whose answer is the mean answer of several models.
+  """Returns a model whose answer is the mean answer of several models.
 
-  Members that are one model run as one, vmapped; others run side by side in
-  the same program, and so do convolutions, which are slow when they are
-  vmapped. The only output is `logits`: features of several networks have no
-  common mean.
+  If all members are the same model, one vmapped pass runs them. Other members
+  run side by side in the same program; convolutional members do so too, because
+  vmapped convolutions are slow. The only output is `logits`, because features
+  of several networks have no common mean.
 
   Args:
-    models: At least one, of the same classes.
-    of_logits: Average the logits. By default the probabilities are averaged,
-      and the logits are the logarithm of the mean.
+    models: At least one model, all with the same classes.
+    of_logits: Whether to average logits. By default the probabilities are
+      averaged, and the logits are the logarithm of the mean.
 
   Returns:
-    The model. Its note's `model` counts the members. Its variables are those
-    of the members, stacked if they are one model, otherwise in tuples. It
-    does not train.
+    The model. `model` in its note counts the members. Its variables are the
+    members' variables, stacked if all members are the same model, otherwise in
+    tuples. The model does not train.
 
   Raises:
     ValueError: if there is no model; when called, if `train` is set.
@@ -93,7 +93,7 @@ def ensemble_model(
 
 
 def _alike(models: Sequence[Model]) -> bool:
-  """Whether the variables can be stacked: all are one and the same model."""
+  """Returns whether all models are the same, so variables can be stacked."""
   return all(model == models[0] for model in models)
 
 
@@ -109,7 +109,7 @@ def _together(
 def _answers(
   models: Sequence[Model], variables: ModelVariables, batch: Batch
 ) -> jax.Array:
-  """Logits of all members, float32 `[members, batch, classes]`."""
+  """Returns the logits of all members, float32 `[members, batch, classes]`."""
 
   def answer(model: Model, own: ModelVariables) -> jax.Array:
     return model.apply(own, batch)[0]['logits'].astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""A model that hands out its head, for losses of large vocabularies."""
+"""A model with its head as an output, for losses of large vocabularies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,24 +16,24 @@ def with_head(
   *,
   soft_cap: float | None = None,
 ) -> Model:
-  """The model with its head among its outputs, as `transforms.linear_*` read.
+  """Adds the head to a model's outputs, for `transforms.linear_*`.
 
   ```python
   student = models.with_head(student, lambda p: p['lm_head']['kernel'])
   ```
 
-  Logits that nobody reads are dead code, so the model may go on returning them.
+  Unread logits are dead code, so the model may still return them.
 
   Args:
     model: Any model whose outputs have the hidden states before its head.
-    kernel: From the model's params to the kernel, `[dim, vocabulary]`; the
-      transpose of an embedding, where that is tied.
-    bias: From the params to the bias, `[vocabulary]`; None for none.
-    soft_cap: Bounds the logits, see `kdjax.losses.LinearHead`.
+    kernel: Maps the model's params to the head's kernel, `[dim, vocabulary]`.
+      For a tied embedding, the kernel is the transpose of the embedding.
+    bias: Maps the params to the bias, `[vocabulary]`; None without a bias.
+    soft_cap: Bound of the logits, see `kdjax.losses.LinearHead`.
 
   Returns:
     A model whose outputs also have `head`, and `head_bias` and `head_soft_cap`
-    where they are given.
+    if they are given.
   """
 
   def apply(variables: ModelVariables, batch: Batch, **options):

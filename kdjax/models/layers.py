@@ -1,4 +1,4 @@
-"""The layers that the convolutional networks here have in common."""
+"""Layers that the convolutional networks of this room share."""
 
 import chex
 import jax
@@ -9,16 +9,16 @@ from flax import linen as nn
 class ConvNorm(nn.Module):
   """Convolution without bias, then batch normalisation.
 
-  Kernels are drawn as by He et al., `Delving Deep into Rectifiers
-  <https://arxiv.org/abs/1502.01852>`_, 2015, from the normal distribution that
-  keeps the variance of gradients. Statistics decay by 0.9; the running variance
-  is the biased one, where PyTorch keeps the unbiased.
+  Kernels come from the normal distribution of He et al., `Delving Deep into
+  Rectifiers <https://arxiv.org/abs/1502.01852>`_, 2015, that keeps the variance
+  of gradients. Statistics decay by 0.9; the running variance is biased, whereas
+  PyTorch keeps the unbiased variance.
 
   Attributes:
     width: Number of output channels.
     kernel: Side of the kernel, odd.
-    stride: Of the convolution.
-    dtype: Of the computation; parameters and statistics are float32.
+    stride: Stride of the convolution.
+    dtype: Dtype of the computation; parameters and statistics are float32.
     axis_name: Mapped axis over which training statistics are averaged.
   """
 
@@ -43,8 +43,8 @@ class ConvNorm(nn.Module):
       kernel_init=nn.initializers.variance_scaling(2.0, 'fan_out', 'normal'),
       name='conv',
     )(x)
-    # Linen normalises in float32 whatever the dtype; under strict promotion it
-    # must be given float32.
+    # Linen normalises in float32 for every dtype, and strict promotion requires
+    # a float32 input.
     x = nn.BatchNorm(
       use_running_average=not train,
       momentum=0.9,
@@ -60,8 +60,8 @@ class ConvStage(nn.Module):
 
   Attributes:
     width: Number of channels of every convolution.
-    convolutions: How many there are.
-    dtype: Of the computation; parameters and statistics are float32.
+    convolutions: Number of convolutions.
+    dtype: Dtype of the computation; parameters and statistics are float32.
     axis_name: Mapped axis over which training statistics are averaged.
   """
 

@@ -13,7 +13,7 @@ class MLPStage(nn.Module):
 
   Attributes:
     width: Number of units.
-    dtype: Of the computation; parameters are float32.
+    dtype: Dtype of the computation; parameters are float32.
   """
 
   width: int
@@ -30,13 +30,14 @@ class MLPStage(nn.Module):
 class MLP(nn.Module):
   """Multilayer perceptron on flattened inputs.
 
-  Taps: `stageN` `[batch, features[N - 1]]` after its ReLU,
-  `stageN/preactivation` before it, and `embedding`, the last stage again.
+  Its taps are `stageN` `[batch, features[N - 1]]` after its ReLU,
+  `stageN/preactivation` before its ReLU, and `embedding`, which equals the last
+  stage.
 
   Attributes:
     features: Widths of the hidden layers.
     classes: Number of logits.
-    dtype: Of the computation; parameters and logits are float32.
+    dtype: Dtype of the computation; parameters and logits are float32.
   """
 
   features: Sequence[int]

@@ -1,11 +1,11 @@
-"""`Model`, the one view kdjax has of any network, and what can be asked of it.
+"""`Model`, the common interface of all networks, and functions of models.
 
-Every network becomes two pure functions whose outputs are named. `logits` is
-the network's answer; every other output is a *tap*, a value computed on the
-way, named by its path ('stage2', 'stage2/preactivation', 'embedding'). All
-taps are always returned: those that nobody reads are dead code under `jax.jit`
-and cost nothing. So jit what reads the outputs, not `apply` alone, which would
-have to hand over every one.
+Every network becomes two pure functions with named outputs. `logits` is the
+network's answer; every other output is a *tap*, an intermediate value named by
+its path ('stage2', 'stage2/preactivation', 'embedding'). A model always returns
+all taps; unread taps are dead code under `jax.jit` and cost nothing. So jit the
+function that reads the outputs, not `apply` alone, which would have to return
+every tap.
 """
 
 import re
@@ -17,17 +17,17 @@ import jax
 
 Outputs = dict[str, jax.Array]
 
-# What a source gives of some examples, by name: `image`, `label`, ... .
+# Arrays of some examples by name: `image`, `label`, ... .
 Batch = Mapping[str, jax.Array]
 
 
 class ModelVariables(NamedTuple):
-  """What a network owns.
+  """The parameters and the state of a network.
 
   Attributes:
     params: Pytree of arrays that gradient descent trains.
     state: Pytree of arrays that the forward pass updates (batch statistics);
-      `{}` where there are none.
+      `{}` without such arrays.
   """
 
   params: chex.ArrayTree
@@ -38,17 +38,18 @@ class Model(NamedTuple):
   """A network as two pure functions.
 
   Attributes:
-    init: `(key, batch) -> ModelVariables`. Needs only shapes and dtypes of the
-      batch; may be jitted.
+    init: `(key, batch) -> ModelVariables`. It needs only shapes and dtypes of
+      the batch, and may be jitted.
     apply: `(variables, batch, *, train=False, key=None) -> (outputs, state)`.
-      The network takes from the batch what it reads: images, or tokens and
-      their mask, or the numbers of nodes in a graph.
+      The network reads its inputs from the batch: images, or tokens and their
+      mask, or the numbers of nodes in a graph.
       `outputs['logits']` of a classifier is `[batch, classes]`, the other
-      entries are taps; a network without classes names its answer otherwise.
+      entries are taps; a network without classes gives its answer another name.
       `train=True` uses the batch's own statistics and dropout (drawn from
-      `key`) and returns the new state; `train=False` returns `state` as it is.
-    note: What the network is, as JSON: `model` names the architecture. It is
-      saved beside trained variables, so that they can be loaded and trusted.
+      `key`) and returns the new state; `train=False` returns `state` unchanged.
+    note: Description of the network, as JSON; `model` names the architecture.
+      The note is saved beside trained variables, so that they can be loaded and
+      checked.
   """
 
   init: Callable[[chex.PRNGKey, Batch], ModelVariables]
@@ -62,10 +63,10 @@ class Model(NamedTuple):
 
 
 def taps(model: Model, batch: Any) -> dict[str, tuple[int, ...]]:
-  """Shapes of everything a model returns, found without computing anything.
+  """Returns the shapes of a model's outputs without computing the outputs.
 
   Args:
-    model: The model to ask.
+    model: The model.
     batch: Shapes and dtypes of a batch, as `jax.ShapeDtypeStruct` or arrays.
 
   Returns:
@@ -81,11 +82,11 @@ def taps(model: Model, batch: Any) -> dict[str, tuple[int, ...]]:
 
 
 def middle_stage(names: Iterable[str]) -> str:
-  """The tap halfway through a network, where FitNets puts hint and guided.
+  """Returns the tap halfway through a network, FitNets' hint or guided layer.
 
   Args:
     names: Names of outputs, for instance `taps(model, batch)` or the outputs
-      themselves. Those of the form `stageN` are considered.
+      themselves. Only names of the form `stageN` count.
 
   Returns:
     The `ceil(n / 2)`-th of the `n` stages, counted from one.
@@ -106,15 +107,15 @@ def middle_stage(names: Iterable[str]) -> str:
 
 
 def merge_outputs(taps: Outputs, result: Any) -> Outputs:
-  """Joins the taps of a network with what it returned.
+  """Joins the taps and the result of a network.
 
   Args:
     taps: Taps by name.
-    result: Logits, or a dict of arrays by name: `'logits'` of a classifier,
-      any names of other networks.
+    result: Logits, or a dict of arrays by name. A classifier names `'logits'`;
+      other networks may use any names.
 
   Returns:
-    The taps and the result in one dict; the result's names win.
+    The taps and the result in one dict; the result replaces taps of its names.
 
   Raises:
     ValueError: if the result is neither an array nor a dict.

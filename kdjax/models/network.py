@@ -1,4 +1,4 @@
-"""A network that somebody has trained."""
+"""A trained network."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,13 +7,12 @@ from kdjax.models.model import Model, ModelVariables
 
 
 class Network(NamedTuple):
-  """A model and one trained set of its variables: a teacher, or a student.
+  """A model with trained variables: a teacher, or a student.
 
   Attributes:
     model: The model.
-    variables: Its variables, of one model, not stacked.
-    measures: What a task found it worth on its test set, by name; `{}` before
-      anybody has looked.
+    variables: Variables of one model, not stacked.
+    measures: Measures on a task's test set by name; `{}` before an evaluation.
   """
 
   model: Model

@@ -1,4 +1,4 @@
-"""A model that normalises the images it is given, each network in its way."""
+"""A model that normalises its own images."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,24 @@ from kdjax.models.model import Batch, Model, ModelVariables, Outputs
 def normalised(
   model: Model, mean: Sequence[float], std: Sequence[float]
 ) -> Model:
-  """The model on `(image - mean) / std`, in float32.
+  """Returns the model on `(image - mean) / std`, in float32.
 
-  Teacher and student may want different statistics of one view, as published
-  weights do: each carries its own.
+  Teacher and student may need different statistics for one view, for instance
+  with published weights, so each model has its own statistics.
 
   Args:
     model: Reads `batch['image']`, float32 `[batch, height, width, channels]`.
     mean: One number per channel, in units of the stored pixel: 0..255, not
       0..1, for photographs.
-    std: Positive, likewise.
+    std: One positive number per channel, in the same units.
 
   Returns:
     A model whose images are stored pixels, uint8 or float; its note holds
     `mean` and `std`.
 
   Raises:
-    ValueError: if there are not as many means as deviations, or a deviation is
-      not positive; when called, if there are not as many as channels.
+    ValueError: if `mean` and `std` differ in length, or a number of `std` is
+      not positive; when called, if the images have another number of channels.
   """
   if len(mean) != len(std):
     raise ValueError(f'std must be {len(mean)} numbers like mean, got {std}.')

@@ -1,4 +1,4 @@
-"""Which networks teach and learn."""
+"""Options of the teacher and student networks."""
 
 import dataclasses
 
@@ -14,18 +14,18 @@ class Options(options.Options):
 
   teacher: str | None = options.option(
     None,
-    f'One of {", ".join(zoo.names())}. Default: mlp_teacher for digits, '
-    'resnet20 otherwise.',
+    f'Teacher; one of {", ".join(zoo.names())}. Default: mlp_teacher for '
+    'digits, resnet20 otherwise.',
     options.one_of(zoo.names()),
   )
   student: str | None = options.option(
     None,
-    'One of the same names. Default: mlp_student for digits, resnet8 '
+    'Student; one of the same names. Default: mlp_student for digits, resnet8 '
     'otherwise.',
     options.one_of(zoo.names()),
   )
   teacher_checkpoint: str | None = options.option(
-    None, 'Directory of a trained teacher to use instead of training one.'
+    None, 'Directory of a trained teacher; without it a teacher is trained.'
   )
   precision: str = options.option(
     'float32',

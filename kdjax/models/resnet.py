@@ -11,16 +11,17 @@ from kdjax.models.layers import ConvNorm, ConvStage
 
 
 def pad_shortcut(x: chex.Array, width: int, *, stride: int) -> jax.Array:
-  """The shortcut without parameters, option A of the paper.
+  """Computes the shortcut without parameters, option A of the paper.
 
   Args:
     x: Feature map, `[batch, height, width, channels]`.
-    width: Number of channels wanted, at least those of `x`.
+    width: Number of channels of the result, at least as many as in `x`.
     stride: Every `stride`-th row and column is kept, from the first on.
 
   Returns:
-    The thinned map; its new channels are zero, half of them before the old
-    ones and half after. The paper leaves open which; this is the usual choice.
+    The thinned map. Its new channels are zero, half of them before the old
+    channels and half after. The paper does not fix this order; it is the usual
+    choice.
   """
   x = x[:, ::stride, ::stride]
   extra = width - x.shape[-1]
@@ -34,10 +35,10 @@ class Block(nn.Module):
 
   Attributes:
     width: Number of output channels.
-    stride: Of the first convolution and the shortcut.
+    stride: Stride of the first convolution and the shortcut.
     projection: Whether a shortcut between maps of different shapes is a 1x1
       convolution with batch norm (option B) or `pad_shortcut` (option A).
-    dtype: Of the computation; parameters and statistics are float32.
+    dtype: Dtype of the computation; parameters and statistics are float32.
     axis_name: Mapped axis over which training statistics are averaged.
   """
 
@@ -74,10 +75,10 @@ class Stage(nn.Module):
 
   Attributes:
     width: Number of channels.
-    blocks: How many blocks there are.
-    stride: Of the first block.
-    projection: Passed to the first block, see there.
-    dtype: Of the computation; parameters and statistics are float32.
+    blocks: Number of blocks.
+    stride: Stride of the first block.
+    projection: Passed to every block, see `Block`.
+    dtype: Dtype of the computation; parameters and statistics are float32.
     axis_name: Mapped axis over which training statistics are averaged.
   """
 
@@ -109,9 +110,9 @@ class Stage(nn.Module):
 class ResNet(nn.Module):
   """Residual network for small images, of any size.
 
-  Taps: `stem`, `stage1`, `stage2` and `stage3` `[batch, h, w, channels]` after
-  their last ReLU, `stem/preactivation` and `stageN/preactivation` before it,
-  `stageN/blockM` (the sum before its ReLU) and `embedding`
+  Its taps are `stem`, `stage1`, `stage2` and `stage3` `[batch, h, w, channels]`
+  after their last ReLU, `stem/preactivation` and `stageN/preactivation` before
+  that ReLU, `stageN/blockM` (the sum before its ReLU) and `embedding`
   `[batch, widths[-1]]`, the mean over positions.
 
   Attributes:
@@ -119,9 +120,9 @@ class ResNet(nn.Module):
     classes: Number of logits.
     projection: Whether the shortcuts into stages 2 and 3 are 1x1 convolutions
       with batch norm (option B) or have no parameters (option A, the paper's
-      choice). RepDistiller's CIFAR-100 ResNets use the former.
+      choice). RepDistiller's CIFAR-100 ResNets use option B.
     widths: Channels of the three stages.
-    dtype: Of the computation; parameters, statistics and logits are float32.
+    dtype: Dtype of the computation; parameters, statistics, logits are float32.
     axis_name: Mapped axis over which batch norm averages its statistics when
       training, so that it sees the global batch.
 

@@ -17,10 +17,11 @@ def reuse_classifier(
   *,
   tap: str,
 ) -> Model:
-  """A student whose projected features pass the teacher's classifier (SimKD).
+  """Returns a student that answers with the teacher's classifier (SimKD).
 
-  The outputs are the student's, with `projected`, the projector's map, and with
-  the classifier's answer as `logits`. The student's own head stays in its
+  The classifier reads the student's projected features. The outputs are the
+  student's outputs, with `projected`, the projector's map, and with the
+  classifier's answer as `logits`. The student's own head stays in its
   parameters and is not used.
 
   Args:
@@ -28,15 +29,15 @@ def reuse_classifier(
     projector: Linen module `(map, train=...) -> [batch, h, w, channels]`, for
       instance `kdjax.transforms.connectors.SimKDProjector`. Its parameters
       train with the student's.
-    classifier: `(params, features [batch, channels]) -> logits`, of the
-      globally pooled projection.
-    classifier_params: Its parameters. They are kept in the state, where
+    classifier: `(params, features [batch, channels]) -> logits`; the features
+      are the globally pooled projection.
+    classifier_params: Parameters of the classifier. The state holds them, where
       neither gradients nor weight decay reach them.
-    tap: The student's output that is projected, its last map.
+    tap: Name of the student's output to project, its last map.
 
   Returns:
-    The model; params are `{'student', 'projector'}`, the state has these and
-    `classifier`.
+    The model. Its params have the keys `student` and `projector`; its state has
+    these keys and `classifier`.
 
   References:
     Chen et al., `Knowledge Distillation with the Reused Teacher Classifier
@@ -44,7 +45,7 @@ def reuse_classifier(
   """
 
   def init(key: chex.PRNGKey, batch: Batch) -> ModelVariables:
-    own = student.init(key, batch)  # the student starts as it does alone
+    own = student.init(key, batch)  # the student's usual start
     outputs, _ = student.apply(own, batch)
     collections = dict(projector.init(jax.random.fold_in(key, 1), outputs[tap]))
     params = {'student': own.params, 'projector': collections.pop('params', {})}

@@ -1,4 +1,4 @@
-"""A network that also answers with its best classes only."""
+"""A network with its best classes among its outputs."""
 
 import chex
 import jax
@@ -8,23 +8,23 @@ from kdjax.models.model import Batch, Model, Outputs
 
 
 def with_top_k(model: Model, k: int, *, temperature: float = 1.0) -> Model:
-  """Adds a network's `k` best classes to its outputs, to be kept for later.
+  """Adds a network's `k` best classes to its outputs, for a cache.
 
-  What `kdjax.losses.top_k_soft_target_loss` takes: `top_k_indices`, int32
-  `[batch, k]`, best first, and `top_k_log_probs`, float32 `[batch, k]`.
+  `kdjax.losses.top_k_soft_target_loss` takes the new outputs: `top_k_indices`,
+  int32 `[batch, k]`, best first, and `top_k_log_probs`, float32 `[batch, k]`.
 
   Args:
     model: Any classifier.
-    k: From 1 to the number of classes.
-    temperature: At which the log probabilities are taken. Above 0.
+    k: Number of best classes, from 1 to the number of classes.
+    temperature: Temperature of the log probabilities; above 0.
 
   Returns:
     The model, with `k` and `temperature` in its note as `top_k`; everything
     else is unchanged.
 
   Raises:
-    ValueError: if `k` or `temperature` is not positive; when called, if there
-      are fewer classes.
+    ValueError: if `k` or `temperature` is not positive; when called, if `k`
+      exceeds the number of classes.
   """
   if k < 1:
     raise ValueError(f'k must be positive, got {k}.')

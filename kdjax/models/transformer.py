@@ -1,4 +1,4 @@
-"""The layers of transformers."""
+"""Layers of transformers."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from flax import linen as nn
 
 
 class Norm(nn.Module):
-  """Layer normalisation over channels, worked out in float32.
+  """Layer normalisation over channels, computed in float32.
 
   Attributes:
-    dtype: Of the result; parameters are float32.
+    dtype: Dtype of the result; parameters are float32.
   """
 
   dtype: chex.ArrayDType = jnp.float32
@@ -22,7 +22,7 @@ class Norm(nn.Module):
   @nn.compact
   def __call__(self, x: chex.Array) -> jax.Array:
     """Maps `[..., channels]` to the same shape."""
-    # Under strict promotion Linen's statistics, float32, must meet float32.
+    # Linen's statistics are float32; strict promotion requires a float32 input.
     x = nn.LayerNorm(epsilon=1e-6, name='norm')(x.astype(jnp.float32))
     return x.astype(self.dtype)
 
@@ -34,7 +34,7 @@ class Attention(nn.Module):
 
   Attributes:
     heads: Number of heads; divides the number of channels.
-    dtype: Of the computation; parameters are float32.
+    dtype: Dtype of the computation; parameters are float32.
   """
 
   heads: int
@@ -48,14 +48,14 @@ class Attention(nn.Module):
 
     Args:
       x: The tokens.
-      cuts: Tokens that begin a new part, see `Layer`.
+      cuts: Positions of tokens that begin a new part, see `Layer`.
 
     Returns:
-      The parts of the result, and by name what led to it: `query`, `key` and
-      `value`, each `[batch, tokens, width]` with the channels of the heads one
-      after the other, and `scores` `[batch, heads, tokens, tokens]`, queries
-      before keys, divided by the root of a head's channels and not yet
-      normalised.
+      The parts of the result, and intermediate values by name: `query`, `key`
+      and `value`, each `[batch, tokens, width]` with the channels of the heads
+      one after the other, and `scores` `[batch, heads, tokens, tokens]`, with
+      the axis of queries before the axis of keys. The scores are divided by the
+      root of the number of channels per head, and not yet normalised.
     """
     width = x.shape[-1]
     dense = {
@@ -85,13 +85,13 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-  """Attention and a multilayer perceptron, each normalised before and added.
+  """Attention and a multilayer perceptron, each with a norm and a shortcut.
 
   Attributes:
     heads: Number of attention heads.
-    mlp_ratio: Hidden units of the perceptron per channel.
-    dropout: Share of values dropped when training, see `ViT`.
-    dtype: Of the computation; parameters are float32.
+    mlp_ratio: Number of hidden units of the perceptron per channel.
+    dropout: Share of values that training drops, see `ViT`.
+    dtype: Dtype of the computation; parameters are float32.
   """
 
   heads: int
@@ -108,12 +108,12 @@ class Layer(nn.Module):
     Args:
       x: The tokens.
       train: Whether to drop values.
-      cuts: Tokens that begin a new part. All tokens see all others, but after
-        its queries each part is a computation of its own, which the compiler
-        leaves out, with its gradient, where nothing needs it.
+      cuts: Positions of tokens that begin a new part. Each token attends to all
+        tokens, but the parts are separate computations from their queries on.
+        The compiler leaves out an unused part and its gradient.
 
     Returns:
-      The parts, and what `Attention` returns of its inside.
+      The parts, and the intermediate values of `Attention`.
     """
     width = x.shape[-1]
     drop = nn.Dropout(self.dropout, deterministic=not train, name='dropout')
@@ -131,10 +131,10 @@ class Layer(nn.Module):
 
 
 def gelu(x: chex.Array) -> jax.Array:
-  """The exact GELU, `x Phi(x)`, by the error function, in float32.
+  """Computes the exact GELU, `x Phi(x)`, with the error function in float32.
 
-  `jax.nn.gelu(x, approximate=False)` takes `erfc`, for the sake of far negative
-  values whose result is below `1e-6`; on CPU it is three times slower.
+  `jax.nn.gelu(x, approximate=False)` uses `erfc`, which is more exact for far
+  negative values whose result is below `1e-6`; on CPU it is three times slower.
 
   References:
     Hendrycks and Gimpel, `Gaussian Error Linear Units
@@ -153,7 +153,7 @@ def _dense(width: int, dtype: chex.ArrayDType, name: str) -> nn.Dense:
   return nn.Dense(
     width,
     dtype=dtype,
-    # Drawn as in the authors' code.
+    # The authors' code has the same initialiser.
     kernel_init=nn.initializers.xavier_uniform(),
     dot_general=matrix_product,
     name=name,
@@ -163,18 +163,19 @@ def _dense(width: int, dtype: chex.ArrayDType, name: str) -> nn.Dense:
 def matrix_product(
   x: chex.Array, kernel: chex.Array, *_: Any, **kwargs: Any
 ) -> jax.Array:
-  """`x @ kernel` as a product of two matrices, on CPU faster than of more axes.
+  """Computes `x @ kernel` as a product of two matrices.
 
-  Takes the place of `jax.lax.dot_general` in `nn.Dense`.
+  On CPU this is faster than a product over more axes. The function replaces
+  `jax.lax.dot_general` in `nn.Dense`.
 
   Args:
-    x: Shape `[..., in]`.
-    kernel: Shape `[in, out]`.
-    *_: Dimension numbers, which always are those of a dense layer.
-    **kwargs: As of `jnp.matmul`.
+    x: Inputs, shape `[..., in]`.
+    kernel: Kernel, shape `[in, out]`.
+    *_: Dimension numbers, which are the same for every dense layer.
+    **kwargs: Keyword arguments of `jnp.matmul`.
 
   Returns:
-    Shape `[..., out]`.
+    The product, shape `[..., out]`.
   """
   y = jnp.matmul(x.reshape(-1, x.shape[-1]), kernel, **kwargs)
   return y.reshape(*x.shape[:-1], kernel.shape[-1])

@@ -16,7 +16,7 @@ class Patches(nn.Module):
   Attributes:
     width: Number of output channels.
     patch: Side of a patch in pixels.
-    dtype: Of the computation; parameters are float32.
+    dtype: Dtype of the computation; parameters are float32.
   """
 
   width: int
@@ -41,22 +41,24 @@ class Patches(nn.Module):
 
 
 class ViT(nn.Module):
-  """Vision transformer for small images; its parameters fix their size.
+  """Vision transformer for small images; its parameters fix the image size.
 
-  Taps, for N from 1 to `depth`, T patches, and rows and columns of patches:
-  `blockN` `[batch, T, width]`, what the N-th layer returns for the patches, row
-  by row, without the class token; `blockN/query`, `blockN/key` and
-  `blockN/value` `[batch, 1 + T, width]`, class token first, the heads' channels
-  one after the other; `blockN/scores` `[batch, heads, 1 + T, 1 + T]`, attention
-  before its softmax, float32; `stage1`, `stage2` and `stage3` `[batch, rows,
-  columns, width]`, the patches as maps after layer `ceil(depth / 3)`,
-  `ceil(2 depth / 3)` and `depth`; `embedding` `[batch, width]`, the class token
-  after the last norm. Layers are modules named `layerN`. Blocks and stages are
-  sums without an activation, so there is no preactivation. What the last layer
-  returns for the patches, `stage3`, does not reach the logits; it is worked out
-  only where it is read, so modules of that layer have two outputs, of the class
-  token and of the patches: `layerN/hidden/0` and `layerN/hidden/1`,
-  `layerN/dropout/0..2` and `/3..5`. Of `norm` there is the class token's alone.
+  N goes from 1 to `depth`, and T is the number of patches. The taps are
+  `blockN` `[batch, T, width]`, the N-th layer's output for the patches, row by
+  row, without the class token; `blockN/query`, `blockN/key` and `blockN/value`
+  `[batch, 1 + T, width]`, class token first, the heads' channels one after the
+  other; `blockN/scores` `[batch, heads, 1 + T, 1 + T]`, attention before its
+  softmax, float32; `stage1`, `stage2` and `stage3` `[batch, rows, columns,
+  width]`, the patches as maps after layers `ceil(depth / 3)`,
+  `ceil(2 depth / 3)` and `depth`; and `embedding` `[batch, width]`, the class
+  token after the last norm. Layers are modules named `layerN`. Blocks and
+  stages are sums without an activation, so there is no preactivation.
+
+  The last layer's output for the patches, `stage3`, does not reach the logits
+  and is computed only if it is read. So modules of that layer have two outputs,
+  for the class token and for the patches: `layerN/hidden/0` and
+  `layerN/hidden/1`, `layerN/dropout/0..2` and `/3..5`. The output of `norm` is
+  only for the class token.
 
   GELU is exact, as in the paper and PyTorch; the authors' code approximates it.
 
@@ -66,13 +68,14 @@ class ViT(nn.Module):
     heads: Number of attention heads; divides `width`.
     classes: Number of logits.
     patch: Side of a patch in pixels; divides height and width of the images.
-      None takes the smallest that leaves at most 8 patches along their shorter
-      side, or 4 if that has less than 16 pixels: 4 for 32x32 images, 2 for 8x8.
-    mlp_ratio: Hidden units of a layer's perceptron per channel.
-    dropout: Share of values dropped when training, from the `'dropout'` stream:
-      of the embedded patches and after every dense layer but query, key and
-      value (appendix B.1).
-    dtype: Of the computation; parameters and logits are float32.
+      None takes the smallest patch that leaves at most 8 patches along the
+      images' shorter side, or at most 4 if this side has fewer than 16 pixels:
+      4 for 32x32 images, 2 for 8x8.
+    mlp_ratio: Number of hidden units of a layer's perceptron per channel.
+    dropout: Share of values that training drops, drawn from the `'dropout'`
+      stream: after the embedding of patches and after every dense layer except
+      query, key and value (appendix B.1).
+    dtype: Dtype of the computation; parameters and logits are float32.
 
   Raises:
     ValueError: if `depth` or `patch` is not positive, `heads` does not divide
@@ -119,8 +122,8 @@ class ViT(nn.Module):
       layer = Layer(
         self.heads, self.mlp_ratio, self.dropout, self.dtype, name=f'layer{i}'
       )
-      # Only the class token answers: what the last layer makes of the patches
-      # is a part of its own, which the compiler drops where no tap is read.
+      # Only the class token reaches the logits. The patches are a separate part
+      # of the last layer, which the compiler drops if no tap of it is read.
       parts, inner = layer(x, train, [1] if i == self.depth else [])
       x = parts[0]
       patches = parts[-1] if i == self.depth else x[:, 1:]

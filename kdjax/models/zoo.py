@@ -22,17 +22,17 @@ def create(
   """Makes one of the networks listed by `names`.
 
   Args:
-    name: Which one.
+    name: Name of the network.
     classes: Number of logits.
-    dtype: Of the computation; parameters, statistics and logits are float32.
+    dtype: Dtype of the computation; parameters, statistics, logits are float32.
     axis_name: Mapped axis over which batch norm averages its statistics when
-      training; without one each device normalises its own examples.
+      training; without an axis each device normalises its own examples.
 
   Returns:
     The model.
 
   Raises:
-    ValueError: if there is no such network, or no class.
+    ValueError: if there is no network of this name, or no class.
   """
   if name not in _FACTORIES:
     raise ValueError(f'name must be one of {", ".join(names())}, got {name!r}.')
@@ -45,7 +45,7 @@ def create(
 
 
 def names() -> tuple[str, ...]:
-  """Names that `create` knows, in the order of a table."""
+  """Returns the names for `create`, in the order of a table."""
   return tuple(_FACTORIES)
 
 
@@ -87,7 +87,7 @@ _FACTORIES = {
   'mlp_student': _mlp(16),
   'cnn_teacher': _convnet((64, 128, 256), (2, 2, 2)),
   'cnn_student': _convnet((16, 48, 96), (1, 1, 1)),
-  # As many heads in both, so that their attention can be compared.
+  # Both have the same number of heads, so that losses can compare attention.
   'vit_teacher': _vit(6, 192, 4),
   'vit_student': _vit(3, 64, 4),
   'resnet8': _resnet(8),

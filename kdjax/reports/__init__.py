@@ -1,4 +1,4 @@
-"""What an experiment shows and leaves behind: lines, curves, a table."""
+"""Reports of an experiment: metrics, curves and tables."""
 
 from kdjax.reports.curves import plot_curves
 from kdjax.reports.recorder import Recorder, read_metrics

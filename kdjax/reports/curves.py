@@ -18,17 +18,17 @@ _TITLES = {
 def plot_curves(workdir: str | pathlib.Path) -> pathlib.Path:
   """Draws `curves.png` from `metrics.jsonl`.
 
-  One panel for the training loss and one for each measure, one line for each
-  run: the mean over seeds, with a band from the lowest to the highest seed.
-  Measures of several values (`class_accuracy/3`) have no panel.
+  The training loss and each measure have a panel. Each run has a line: the mean
+  over seeds, with a band from the lowest to the highest seed. Measures of
+  several values (`class_accuracy/3`) have no panel.
 
   Returns:
-    Where the picture is.
+    Path of the picture.
   """
   lines = read_metrics(workdir)
   runs = list(dict.fromkeys(line['run'] for line in lines))
   panels = ['train_loss', *_measures(lines)]
-  # The figure's own canvas, not pyplot: no display, no global state.
+  # Unlike pyplot, a figure's own canvas needs no display and no global state.
   size = (13 * len(panels) / 3, 4)
   picture = figure.Figure(figsize=size, layout='constrained')
   for axes, name in zip(picture.subplots(1, len(panels)), panels, strict=True):
@@ -56,7 +56,7 @@ def plot_curves(workdir: str | pathlib.Path) -> pathlib.Path:
 
 
 def _measures(lines: list[dict]) -> list[str]:
-  """Names of the measures on the test set, the loss first."""
+  """Returns the names of the measures on the test set, the loss first."""
   names = [
     name
     for name in (lines[0] if lines else {})
@@ -66,7 +66,7 @@ def _measures(lines: list[dict]) -> list[str]:
 
 
 def _series(lines: list[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
-  """Epochs `[epochs]` and values `[seeds, epochs]` of one run."""
+  """Returns epochs `[epochs]` and values `[seeds, epochs]` of one run."""
   seeds = sorted({line['seed'] for line in lines})
   values = [[x[name] for x in lines if x['seed'] == seed] for seed in seeds]
   epochs = [x['epoch'] for x in lines if x['seed'] == seeds[0]]

@@ -1,4 +1,4 @@
-"""What a run says while it works: `metrics.jsonl` and a progress bar."""
+"""Reports of a running experiment: `metrics.jsonl` and a progress bar."""
 
 import json
 import math
@@ -18,7 +18,7 @@ METRICS_FILE = 'metrics.jsonl'
 class Recorder:
   """Writes a line per epoch, seed and run, and shows a bar per run.
 
-  A context manager; `start` and `epoch` are called by `kdjax.recipes`.
+  It is a context manager; `kdjax.training.fit` calls `start` and `epoch`.
   """
 
   def __init__(
@@ -51,7 +51,7 @@ class Recorder:
     self._progress.stop()
 
   def start(self, run: str, epochs: int, done: int) -> None:
-    """A run begins; forgets what it said of epochs that were not saved."""
+    """Begins a run; drops the lines of epochs that were not saved."""
     self._keep_epochs(run, done)
     self._task = self._progress.add_task(
       run, total=epochs, completed=done, values=''
@@ -84,7 +84,7 @@ class Recorder:
       )
 
   def _keep_epochs(self, run: str, done: int) -> None:
-    """Drops lines of epochs that a resumed run will do again."""
+    """Drops lines of epochs that a resumed run will repeat."""
     lines = [
       json.dumps(line)
       for line in read_metrics(self._path.parent)
@@ -94,7 +94,7 @@ class Recorder:
 
 
 def read_metrics(workdir: str | pathlib.Path) -> list[dict]:
-  """The lines of `metrics.jsonl`; without the last if it was cut short."""
+  """Returns the lines of `metrics.jsonl` up to a line that was cut short."""
   path = pathlib.Path(workdir) / METRICS_FILE
   if not path.exists():
     return []
@@ -108,13 +108,13 @@ def read_metrics(workdir: str | pathlib.Path) -> list[dict]:
 
 
 def number(value: Any) -> float | None:
-  """A number as JSON knows it: None where there is none (NaN)."""
+  """Returns a number for JSON; None for NaN."""
   value = float(value)
   return None if math.isnan(value) else value
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
-  """Replaces a file's content; a reader sees the old or the new, whole."""
+  """Replaces a file's content; readers see the old or the new content."""
   temporary = path.with_suffix(path.suffix + '.partial')
   temporary.write_text(text)
   os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""What a distillation found: a table to read and `summary.json`."""
+"""The result of a distillation: printed tables and `summary.json`."""
 
 import json
 import pathlib
@@ -14,11 +14,11 @@ SUMMARY_FILE = 'summary.json'
 
 
 def spread(name: str, values: Any) -> dict[str, Any]:
-  """A measure over seeds: all values, `mean` and `std`.
+  """Returns a measure over seeds: all values, `mean` and `std`.
 
   Args:
-    name: The measure's, under which the values stand.
-    values: One per seed. `std` has ddof 1; it is 0 for one seed.
+    name: Name of the measure, the key of its values.
+    values: One value per seed. `std` has ddof 1; it is 0 for one seed.
   """
   values = np.asarray(values, np.float64)
   std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
@@ -26,9 +26,9 @@ def spread(name: str, values: Any) -> dict[str, Any]:
 
 
 def gain(scratch: Any, distilled: Any) -> dict[str, Any]:
-  """The paired gain of distillation: `mean` and `ci95`.
+  """Returns the paired gain of distillation: `mean` and `ci95`.
 
-  `ci95` is two numbers, or two nulls for a single seed, whose spread is
+  `ci95` is two numbers, or None twice for a single seed, whose spread is
   unknown.
   """
   mean, interval = paired_gain(scratch, distilled)
@@ -38,7 +38,7 @@ def gain(scratch: Any, distilled: Any) -> dict[str, Any]:
 def write_summary(
   workdir: str | pathlib.Path, summary: dict[str, Any]
 ) -> pathlib.Path:
-  """Writes `summary.json` and returns where it is."""
+  """Writes `summary.json` and returns its path."""
   path = pathlib.Path(workdir) / SUMMARY_FILE
   text = json.dumps(_without_nan(summary), indent=2, allow_nan=False)
   write_atomically(path, text + '\n')
@@ -46,7 +46,7 @@ def write_summary(
 
 
 def _without_nan(tree: Any) -> Any:
-  """The same JSON with null for NaN, such as the accuracy of an empty class."""
+  """Replaces NaN, such as the accuracy of an empty class, with None."""
   match tree:
     case dict():
       return {name: _without_nan(value) for name, value in tree.items()}
@@ -60,7 +60,7 @@ def _without_nan(tree: Any) -> Any:
 def print_summary(
   summary: dict[str, Any], output: console.Console | None = None
 ) -> None:
-  """Prints the tables and says plainly what distillation did."""
+  """Prints the tables and a sentence on the effect of distillation."""
   output = output or console.Console()
   measure = summary['measure']
   rows = _table(
@@ -123,7 +123,7 @@ def print_comparison(
 def _print_other_measures(
   summary: dict[str, Any], output: console.Console
 ) -> None:
-  """A row for every further measure that was asked for, and its verdict."""
+  """Prints a row with the gain for every other measure in the options."""
   others = [
     found
     for name, found in summary['measures'].items()
@@ -170,7 +170,7 @@ def _heading(measure: dict[str, Any]) -> str:
 
 
 def shown(value: float, measure: dict[str, Any]) -> str:
-  """A value as a report shows it: fractions in percent, without the sign."""
+  """Formats a value for reports: fractions in percent, without the sign."""
   if measure['unit'] == '%':
     return f'{100 * value:.2f}'
   return f'{value:.4f}'
@@ -205,11 +205,11 @@ def _cells(network: dict[str, Any], value: str) -> tuple[str, ...]:
 
 
 def verdict(gain: dict[str, Any], measure: dict[str, Any]) -> str:
-  """One sentence: whether distillation helped, hurt, or cannot be told.
+  """Returns one sentence: distillation helped, hurt, or shows no gain.
 
   Args:
-    gain: From `gain`.
-    measure: `name`, `unit` and `higher_is_better`.
+    gain: Result of `gain`.
+    measure: The measure's `name`, `unit` and `higher_is_better`.
   """
   unit = 'points' if measure['unit'] == '%' else measure['unit']
   amount = f'{_signed(gain["mean"], measure)} {unit}'.strip()

@@ -1,4 +1,4 @@
-"""A working directory belongs to one experiment."""
+"""The working directory of one experiment."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ SETTINGS_FILE = 'settings.json'
 
 
 class WorkdirError(ValueError):
-  """A directory that holds something else; one line."""
+  """A directory cannot hold the run; the message is one line."""
 
 
 def claim(
@@ -22,20 +22,21 @@ def claim(
   resume: bool,
   defaults: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> pathlib.Path:
-  """Makes the directory, or takes it up again; writes over nothing.
+  """Creates the directory, or resumes in it; overwrites nothing.
 
   Args:
     workdir: The directory.
-    settings: What decides the result, as JSON; kept in `settings.json`.
-    resume: Whether an experiment of the same settings may be continued.
-    defaults: What settings were that it was begun without.
+    settings: Settings that decide the result, as JSON; saved in
+      `settings.json`.
+    resume: Whether an experiment of the same settings may continue.
+    defaults: Values of settings that the saved file does not name.
 
   Returns:
     The directory.
 
   Raises:
-    WorkdirError: if it holds another experiment, or the same one without
-      `resume`.
+    WorkdirError: if it is no directory of kdjax, holds another experiment, or
+      holds the same experiment without `resume`.
   """
   workdir = pathlib.Path(workdir)
   path = workdir / SETTINGS_FILE
@@ -65,8 +66,8 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
     settings = None
   if not isinstance(settings, dict):
     raise WorkdirError(
-      f'workdir={path.parent}: its {SETTINGS_FILE} is not one of kdjax; name '
-      'another directory'
+      f'workdir={path.parent}: its {SETTINGS_FILE} is not a file of kdjax; '
+      'name another directory'
     )
   return settings
 

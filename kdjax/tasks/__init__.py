@@ -1,7 +1,7 @@
-"""A `Task` says what networks learn: sources, views, objective, measures.
+"""Tasks: the sources, views, objective and measures of networks.
 
 `classification` makes a task of any two sources; `load` opens a data set of
-pictures by its options.
+images by its options.
 """
 
 from kdjax.tasks.images import Options, load, transfer

@@ -1,4 +1,4 @@
-"""Pictures with a class each: data sets of TFDS, and scikit-learn's digits."""
+"""Image classification: data sets of TFDS, and scikit-learn's digits."""
 
 import dataclasses
 
@@ -24,24 +24,25 @@ class Options(options.Options):
     _DIGITS, 'A TFDS data set with `image` and `label`, or digits.'
   )
   data_dir: str | None = options.option(
-    None, 'Where TFDS keeps data sets. Default: TFDS_DATA_DIR.'
+    None, 'Directory of the TFDS data sets. Default: TFDS_DATA_DIR.'
   )
   transfer_examples: int | None = options.option(
     None,
-    'How many training examples the student sees, equally of every class; 0 '
-    'for all. Default: 120 of digits, all of other data sets.',
+    'Number of training examples that the student sees, balanced over the '
+    'classes; 0 for all. Default: 120 for digits, all for other data sets.',
     options.Rule(lambda x: x >= 0, 'must be 0 or more'),
   )
   augmentation: str | None = options.option(
     None,
-    f'One of {", ".join(_VIEWS)}. Default: shift for digits, pad_crop_flip '
-    'otherwise.',
+    f'Augmentation; one of {", ".join(_VIEWS)}. Default: shift for digits, '
+    'pad_crop_flip otherwise.',
     options.one_of(_VIEWS),
   )
   measures: str = options.option(
     'accuracy',
-    'Measures of every network to report beside cross-entropy (loss), with '
-    'commas; the first decides whether distillation helped. Of '
+    'Measures to report for every network beside cross-entropy (loss), '
+    'separated by commas; the first measure decides whether distillation '
+    'helped. Measures: '
     f'{", ".join(name for name in measures.names() if name != "loss")}.',
   )
 
@@ -55,11 +56,11 @@ def load(asked: Options) -> tuple[data.Dataset, Task]:
   """Opens the data set.
 
   Returns:
-    The data set, and the task on all its examples; nothing is decoded yet but
-    what the statistics need.
+    The data set, and the task on all its examples. Only the images that the
+    statistics need are decoded.
 
   Raises:
-    OptionError: if the data set is not there, or there is no such measure.
+    OptionError: if the data set is missing or unfit, or a measure is unknown.
   """
   try:
     dataset = data.load(asked.dataset, asked.data_dir)
@@ -84,15 +85,15 @@ def load(asked: Options) -> tuple[data.Dataset, Task]:
 
 
 def transfer(asked: Options, task: Task, seed: int) -> Task:
-  """The task on the examples that a student sees.
+  """Returns the task on the examples that a student sees.
 
   Args:
-    asked: How many examples.
-    task: From `load`.
-    seed: Draws them.
+    asked: Options that give the number of examples.
+    task: Task of `load`.
+    seed: Seed that draws the examples.
 
   Raises:
-    OptionError: if there are fewer.
+    OptionError: if the task has fewer examples.
   """
   wanted = asked.transfer_examples
   if wanted is None:

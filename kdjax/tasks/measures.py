@@ -1,8 +1,9 @@
-"""What a network is worth on a set of examples.
+"""Measures of a network on a set of examples.
 
-A measure is a pair of functions: sums over some examples, which add up over
-batches and devices, and the value that follows from the sums of all examples.
-So macro F1 and calibration are exact on any number of devices.
+A measure is a pair of functions. The first computes sums over some examples,
+which add up over batches and devices. The second computes the value from the
+sums of all examples. So macro F1 and calibration are exact on any number of
+devices.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,12 +27,12 @@ class Measure(NamedTuple):
 
   Attributes:
     sums: `(outputs, batch, real) -> tree of arrays`, sums over the examples of
-      the batch for which `real`, bool `[batch]`, holds.
-    value: The sums over all examples, NumPy with any leading axes, to the
-      value: an array of those axes, or several of them by name.
-    each: One number per example whose mean is the value, to watch a student
-      train; None for a measure that is no such mean or is not watched.
-    higher_is_better: Whether a network with more of it is better.
+      the batch for which `real`, bool `[batch]`, is true.
+    value: Maps the sums over all examples, NumPy with any leading axes, to the
+      value: an array of these axes, or several such arrays by name.
+    each: Gives one number per example, whose mean is the value, to watch a
+      student train; None for a measure that is no such mean or is not watched.
+    higher_is_better: Whether a higher value is better.
     unit: `%` for fractions, which reports show in percent; otherwise a unit.
   """
 
@@ -43,11 +44,11 @@ class Measure(NamedTuple):
 
 
 def of_classes(classes: int, names: tuple[str, ...]) -> dict[str, Measure]:
-  """The measures of a classifier that have these names.
+  """Returns the measures of a classifier that have these names.
 
   Args:
     classes: Number of classes.
-    names: Of `accuracy`, `loss`, `top_5`, `macro_f1`, `ece` and
+    names: Any of `accuracy`, `loss`, `top_5`, `macro_f1`, `ece` and
       `class_accuracy`; `loss` is the cross-entropy in nats, which is the
       negative log-likelihood.
 
@@ -55,7 +56,7 @@ def of_classes(classes: int, names: tuple[str, ...]) -> dict[str, Measure]:
     The measures by name, in this order.
 
   Raises:
-    ValueError: if there is no such measure, or fewer than 5 classes for top_5.
+    ValueError: if a measure is unknown, or top_5 has fewer than 5 classes.
   """
   made = {
     'accuracy': accuracy,
@@ -74,17 +75,17 @@ def of_classes(classes: int, names: tuple[str, ...]) -> dict[str, Measure]:
 
 
 def names() -> tuple[str, ...]:
-  """Names that `of_classes` knows."""
+  """Returns the names for `of_classes`."""
   return _NAMES
 
 
 def correct(outputs: Mapping[str, jax.Array], batch: Mapping) -> jax.Array:
-  """Whether each example is predicted right, 1 or 0.
+  """Returns whether each example is predicted right, 1 or 0.
 
   Args:
-    outputs: With `logits`, shape `[..., classes]`.
-    batch: With `label`: integers `[...]`, or shares of the classes
-      `[..., classes]`, of which the largest is the right one.
+    outputs: Outputs with `logits`, shape `[..., classes]`.
+    batch: Batch with `label`: integers `[...]`, or shares of the classes
+      `[..., classes]`, whose largest share marks the right class.
   """
   logits, label = outputs['logits'], batch['label']
   if label.shape == logits.shape:
@@ -134,9 +135,9 @@ def cross_entropy() -> Measure:
 def macro_f1(classes: int) -> Measure:
   """The mean over classes of F1, `2 tp / (2 tp + fp + fn)`.
 
-  A class that is neither predicted nor there counts 0, as in scikit-learn's
-  `f1_score` with `labels=range(classes)`, which leaves such a class out when it
-  is not told the labels.
+  A class without predictions and examples counts 0, as in scikit-learn's
+  `f1_score` with `labels=range(classes)`. Without `labels`, scikit-learn leaves
+  such a class out.
   """
 
   def sums(outputs, batch, real):
@@ -190,7 +191,7 @@ def calibration_error(bins: int = 15) -> Measure:
 
 
 def class_accuracy(classes: int) -> Measure:
-  """The accuracy on the examples of every class; NaN where there is none."""
+  """The accuracy per class; NaN for a class without examples."""
 
   def sums(outputs, batch, real):
     is_label = (batch['label'][:, None] == jnp.arange(classes)[None]) & (
@@ -213,7 +214,7 @@ def class_accuracy(classes: int) -> Measure:
 def values(
   measures: Mapping[str, Measure], sums: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-  """Values by name; those of a measure of several as `name/part`."""
+  """Returns values by name; several values of a measure are `name/part`."""
   found: dict[str, np.ndarray] = {}
   for name, measure in measures.items():
     value = measure.value(sums[name])

@@ -1,4 +1,4 @@
-"""A task, whatever the data are."""
+"""A task on any data."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,13 +16,13 @@ class Task(NamedTuple):
   """A task: the examples, the objective, and the measures that judge it.
 
   Attributes:
-    name: Names the data in reports and notes.
+    name: Name of the data in reports and notes.
     train: Training examples.
     test: Test examples.
     views: The augmentation of training examples.
     objective: The loss from labels alone.
-    measures: Reports say these of a network on the test examples, by name; the
-      first decides whether distillation helped.
+    measures: Measures by name that reports show for the test examples; the
+      first measure decides whether distillation helped.
   """
 
   name: str
@@ -33,10 +33,10 @@ class Task(NamedTuple):
   measures: Mapping[str, Measure]
 
   def batch(self, examples: int = 2) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes and dtypes of a batch, for `init` and `jax.eval_shape`.
+    """Returns shapes and dtypes of a batch, for `init` and `jax.eval_shape`.
 
     Args:
-      examples: How many the batch holds.
+      examples: Number of examples in the batch.
     """
     shown = {
       **self.train.fetch(np.zeros(1, np.int64)),
@@ -58,19 +58,19 @@ def classification(
   views: data.Views | None = None,
   reported: tuple[str, ...] = ('accuracy', 'loss'),
 ) -> Task:
-  """The task of naming the class of every example, `batch['label']`.
+  """Returns the task to predict every example's class, `batch['label']`.
 
   Args:
-    name: Names the data.
+    name: Name of the data.
     train: Training examples with an integer `label`.
-    test: Test examples likewise.
+    test: Test examples with an integer `label`.
     classes: Number of classes.
     views: The augmentation; none by default.
-    reported: Names of measures, see `tasks.measures.of_classes`. The first has
-      one value, so it is not `class_accuracy`.
+    reported: Names of measures, see `tasks.measures.of_classes`. The first
+      measure must have one value, so it cannot be `class_accuracy`.
 
   Raises:
-    ValueError: if there is no such measure, or the first has several values.
+    ValueError: if a measure is unknown, or the first has several values.
   """
   if reported[:1] == ('class_accuracy',):
     raise ValueError('class_accuracy has a value per class: name another first')
@@ -85,7 +85,7 @@ def classification(
 
 
 def note_of_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
-  """The shapes of a batch's examples as JSON, for notes of saved networks."""
+  """Returns the shapes of a batch's examples as JSON, for saved notes."""
   return {
     name: {'shape': list(x.shape[1:]), 'dtype': np.dtype(x.dtype).name}
     for name, x in batch.items()
@@ -95,7 +95,7 @@ def note_of_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
 def batch_of_note(
   note: Mapping[str, Any], examples: int = 2
 ) -> dict[str, jax.ShapeDtypeStruct]:
-  """The batch whose shapes `note_of_batch` has written down."""
+  """Returns the batch whose shapes `note_of_batch` returned."""
   return {
     name: jax.ShapeDtypeStruct((examples, *x['shape']), np.dtype(x['dtype']))
     for name, x in note.items()

@@ -1,6 +1,6 @@
 """States, pure train steps, the programs that run them, and the loop.
 
-`fit` trains one `Run` of an `Experiment`; `lower` says what its step costs.
+`fit` trains one `Run` of an `Experiment`; `lower` returns the cost of its step.
 """
 
 from kdjax.training.ahead import Ahead

@@ -1,7 +1,7 @@
 """A teacher that answers several batches in one pass, ahead of the students.
 
-A small batch leaves a device idle between kernels, and the teacher waits for no
-student: its passes of several steps are one larger pass.
+A small batch leaves a device idle between kernels. The teacher does not depend
+on the students, so one larger pass computes its outputs for several steps.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from kdjax.models import Model
 
-# Steps that fill up an epoch's last window, as a share of all steps.
+# Most steps that may fill up an epoch's last window, as a share of all steps.
 _LARGEST_WASTE = 0.05
 
 
@@ -20,11 +20,12 @@ class Ahead(NamedTuple):
   """A teacher that answers several batches in one pass.
 
   Attributes:
-    teacher: Runs in inference mode, where it answers each example for itself.
-    names: Which of its outputs are kept for the steps.
-    batches: How many are answered in one pass; at least 1. Fewer where an
-      epoch's steps would otherwise have to be filled up by more than a
-      twentieth.
+    teacher: The teacher. It runs in inference mode, in which its outputs for an
+      example do not depend on other examples.
+    names: Names of the teacher's outputs that the steps read.
+    batches: Number of batches in one pass, at least 1. A pass has fewer batches
+      if otherwise more than a twentieth of the steps would only fill up the
+      last window.
   """
 
   teacher: Model
@@ -33,7 +34,7 @@ class Ahead(NamedTuple):
 
 
 class Windows(NamedTuple):
-  """The steps of an epoch in windows, as `jax.lax.scan` takes them.
+  """The windows of the steps of an epoch, as `jax.lax.scan` takes them.
 
   Attributes:
     run: `(states, first step) -> (states, metrics of the window)`.
@@ -51,14 +52,14 @@ def windows(
   batch_of: Callable[[jax.Array], Mapping],
   steps: int,
 ) -> Windows:
-  """All steps of an epoch in windows of `ahead.batches`.
+  """Groups the steps of an epoch into windows of up to `ahead.batches`.
 
   Args:
-    train_step: Takes the teacher's outputs from `batch['teacher']`.
+    train_step: Step that reads the teacher's outputs from `batch['teacher']`.
     ahead: The teacher.
-    teacher_variables: Its variables.
-    batch_of: Gives the batch of a step; pure.
-    steps: How many there are.
+    teacher_variables: Variables of the teacher.
+    batch_of: Pure function from the number of a step to its batch.
+    steps: Number of steps in the epoch.
   """
   window = _window(ahead.batches, steps)
 
@@ -66,7 +67,7 @@ def windows(
     step, batch = given
     new, metrics = train_step(states, None, batch)
     if steps % window:
-      # The last window is filled up with steps whose result is dropped.
+      # Steps that only fill up the last window leave the states unchanged.
       new = jax.tree.map(
         lambda x, y: jnp.where(step < steps, x, y), new, states
       )
@@ -85,12 +86,12 @@ def windows(
 
 
 def of_steps(metrics: Any, steps: int) -> Any:
-  """Metrics of windows as metrics of steps, `[steps, ...]`."""
+  """Reshapes the metrics of windows to metrics of steps, `[steps, ...]`."""
   return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:steps], metrics)
 
 
 def _window(batches: int, steps: int) -> int:
-  """The most batches in a pass for which few steps fill up the last window."""
+  """Returns the largest window that fills up an epoch with few steps."""
   fitting = (
     window
     for window in range(min(batches, steps), 0, -1)
@@ -102,7 +103,7 @@ def _window(batches: int, steps: int) -> int:
 def _answers(
   ahead: Ahead, variables: Any, batches: Mapping
 ) -> dict[str, jax.Array]:
-  """Outputs `[batches, n, ...]` for batches whose arrays begin likewise."""
+  """Maps batches `[batches, n, ...]` to outputs `[batches, n, ...]`."""
   leading = jax.tree.leaves(batches)[0].shape[:2]
   flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), dict(batches))
   outputs, _ = ahead.teacher.apply(variables, flat)

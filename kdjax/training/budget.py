@@ -1,4 +1,4 @@
-"""How long a student trains, on what batches, with which optimizer."""
+"""The budget of a training: epochs, batches, optimizer and seeds."""
 
 import dataclasses
 import math
@@ -6,7 +6,7 @@ import math
 from kdjax import options
 from kdjax.training import optimizers
 
-# Without a number of epochs a run is as long as this many steps.
+# Length of a run in steps if the number of epochs is not given.
 _DEFAULT_STEPS = 1500
 
 _SEED = options.Rule(lambda x: 0 <= x < 2**32, 'must be 0 or more, below 2**32')
@@ -23,13 +23,13 @@ class Budget(options.Options):
   )
   epochs: int | None = options.option(
     None,
-    "Passes over the student's examples. Default: as many as make "
+    "Number of passes over the student's examples. Default: enough for "
     f'{_DEFAULT_STEPS} steps.',
     options.AT_LEAST_ONE,
   )
   optimizer: str = options.option(
     'sgd',
-    f'One of {", ".join(optimizers.OPTIMIZERS)}.',
+    f'Optimizer; one of {", ".join(optimizers.OPTIMIZERS)}.',
     options.one_of(optimizers.OPTIMIZERS),
   )
   learning_rate: float = options.option(
@@ -37,7 +37,7 @@ class Budget(options.Options):
   )
   schedule: str = options.option(
     'cosine',
-    f'One of {", ".join(optimizers.SCHEDULES)}.',
+    f'Learning rate schedule; one of {", ".join(optimizers.SCHEDULES)}.',
     options.one_of(optimizers.SCHEDULES),
   )
   weight_decay: float = options.option(
@@ -48,16 +48,16 @@ class Budget(options.Options):
   )
   seeds: int = options.option(
     5,
-    'How many students train, of seeds seed, seed + 1, ...',
+    'Number of students; their seeds are seed, seed + 1, ...',
     options.AT_LEAST_ONE,
   )
   seed: int = options.option(
-    0, "The first student's seed, which initialises it.", _SEED
+    0, 'Seed of the first student; it determines the initial parameters.', _SEED
   )
   data_seed: int = options.option(
     0,
-    'What all students share: the transfer set, the order and augmentation of '
-    'its examples, and the teacher.',
+    'Seed of everything that students share: the transfer set, the order and '
+    'augmentation of its examples, and the teacher.',
     _SEED,
   )
   stream: bool = options.option(
@@ -81,14 +81,14 @@ class Budget(options.Options):
 
   @property
   def all_seeds(self) -> tuple[int, ...]:
-    """One seed for every student."""
+    """The seeds of all students."""
     return tuple(range(self.seed, self.seed + self.seeds))
 
   def steps_per_epoch(self, examples: int) -> int:
-    """Steps in which all examples are seen once."""
+    """Returns the number of steps of one pass over the examples."""
     return math.ceil(examples / self.batch_size)
 
   def epochs_over(self, examples: int) -> int:
-    """The number of epochs; by default as many as make 1500 steps."""
+    """Returns the number of epochs; by default enough for 1500 steps."""
     default = math.ceil(_DEFAULT_STEPS / self.steps_per_epoch(examples))
     return self.epochs or default

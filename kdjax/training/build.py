@@ -1,6 +1,6 @@
 """The programs of a run: its states, step, epoch and evaluation.
 
-Training, the teacher's cache and the cost report all build them here.
+Training, the teacher's cache and the cost report all build programs here.
 """
 
 import math
@@ -35,13 +35,13 @@ from kdjax.training.streaming import streaming_epoch
 from kdjax.training.students import unrolled, vmapped
 from kdjax.transforms import LossTransform
 
-# Larger training sets are streamed: they would crowd the device's memory.
+# Larger training sets are streamed, as they would fill the device's memory.
 _LARGEST_RESIDENT_BYTES = 4 * 2**30
 _EVALUATION_BATCH = 512
 
 
 def optimizer(experiment: Experiment, run: Run) -> optax.GradientTransformation:
-  """The optimizer of a run, with its schedule."""
+  """Returns the optimizer of a run, with its schedule."""
   budget = experiment.budget
   made = make_optimizer(
     budget.optimizer,
@@ -57,7 +57,7 @@ def optimizer(experiment: Experiment, run: Run) -> optax.GradientTransformation:
 
 
 def initial_states(experiment: Experiment, run: Run) -> TrainState:
-  """The run's students before their first step, stacked."""
+  """Returns the stacked states of the students before their first step."""
   batch = experiment.task.batch()
   teacher_outputs = {}
   if run.teacher is not None:
@@ -74,7 +74,7 @@ def initial_states(experiment: Experiment, run: Run) -> TrainState:
   )
   if run.start is None:
     return states
-  # A copy: the first epoch donates its states, and the start is the caller's.
+  # The first epoch donates its states, but the caller keeps `run.start`.
   return states._replace(model=jax.tree.map(jnp.copy, run.start))
 
 
@@ -84,14 +84,14 @@ def train_step(
   over_students: Callable | None,
   teacher: Model | None,
 ) -> Callable:
-  """The run's step.
+  """Returns the train step of a run.
 
   Args:
-    experiment: The optimizer, and what is watched.
-    run: The student and its loss.
-    over_students: From `over_students`; None for one student.
-    teacher: The teacher that runs in the step; None where its outputs come
-      with the batch.
+    experiment: Gives the optimizer and the measures of training.
+    run: Gives the student and its loss.
+    over_students: Result of `over_students`; None for one student.
+    teacher: The teacher that runs in the step; None without a teacher, or if
+      the teacher's outputs come with the batch.
   """
   measures = experiment.task.measures
   return make_train_step(
@@ -106,33 +106,34 @@ def train_step(
 
 
 def over_students(stacked: ModelVariables) -> Callable:
-  """How to run several students in one program.
+  """Returns the faster way to run several students in one program.
 
   A vmapped convolution with one kernel per student is a grouped convolution,
-  which has no fast kernel. Vision transformers, which have a kernel too, were
-  measured to be faster unrolled on CPU, by 1.07 to 1.13.
+  which has no fast implementation. Vision transformers have a convolution
+  kernel too; in measurements on CPU they ran 1.07 to 1.13 times faster
+  unrolled.
   """
   return unrolled if _kernels(stacked) else vmapped
 
 
 def _kernels(stacked: Any) -> list[jax.Array]:
-  """The convolutions' kernels, `[students, height, width, in, out]`."""
+  """Returns the convolutions' kernels, `[students, height, width, in, out]`."""
   return [leaf for leaf in jax.tree.leaves(stacked) if leaf.ndim == 5]
 
 
 def _slow_in_loops(states: TrainState) -> bool:
-  """Whether XLA:CPU takes far longer for a step inside a loop.
+  """Returns whether XLA:CPU takes far longer for a step inside a loop.
 
-  The gradients of convolutions do, also those of a loss's connectors. The only
-  convolution of a vision transformer is a matrix product, which is faster
-  inside a loop.
+  The gradients of convolutions take longer there, also in a loss's connectors.
+  The only convolution of a vision transformer is a matrix product, which is
+  faster inside a loop.
   """
   kernels = _kernels((states.model, states.loss))
   return jax.default_backend() == 'cpu' and len(kernels) > 1
 
 
 def streams(experiment: Experiment, source: Any) -> bool:
-  """Whether a source is fed from the host."""
+  """Returns whether batches of a source come from the host."""
   example = sum(
     math.prod(x.shape[1:]) * x.dtype.itemsize
     for x in experiment.task.batch().values()
@@ -143,7 +144,7 @@ def streams(experiment: Experiment, source: Any) -> bool:
 
 
 def epoch(experiment: Experiment, run: Run, states: TrainState) -> Epoch:
-  """The run's epoch: as one program where that is fast, or streamed."""
+  """Returns the run's epoch: streamed, step by step, or as one program."""
   source, devices = experiment.task.train, experiment.devices
   more: dict[str, Any] = {}
   if streams(experiment, source):
@@ -175,7 +176,7 @@ def epoch(experiment: Experiment, run: Run, states: TrainState) -> Epoch:
 
 
 def _ahead(experiment: Experiment, run: Run) -> Ahead | None:
-  """The teacher of a run, if it is to answer several batches in one pass."""
+  """Returns the run's teacher if it answers several batches in one pass."""
   batches = experiment.teacher_options.batches
   if run.teacher is None or run.cached or batches == 1:
     return None
@@ -191,7 +192,7 @@ def teacher_outputs_read(
   student: Model,
   teacher: Model,
 ) -> dict[str, jax.ShapeDtypeStruct]:
-  """Shapes of the teacher's outputs that any of the losses reads."""
+  """Returns the shapes of the teacher's outputs that any loss reads."""
   batch = experiment.task.batch(experiment.budget.batch_size)
   return reads.of_teacher(losses, student, teacher, batch)
 
@@ -199,7 +200,7 @@ def teacher_outputs_read(
 def evaluation(
   experiment: Experiment, model: Model, stacked: ModelVariables
 ) -> Evaluation:
-  """The evaluation of stacked models on the test set."""
+  """Returns the evaluation of stacked models on the test set."""
   task, devices = experiment.task, experiment.devices
   make = (
     streaming_evaluation
@@ -219,13 +220,13 @@ def evaluation(
 def evaluate(
   experiment: Experiment, model: Model, stacked: ModelVariables
 ) -> dict[str, np.ndarray]:
-  """The task's measures of stacked models on its test set, `[models]` each."""
+  """Returns the measures of stacked models on the test set, `[models]` each."""
   run = evaluation(experiment, model, stacked)
   return run(parallel.replicate(stacked, experiment.devices))
 
 
 def evaluate_network(experiment: Experiment, network: Network) -> Network:
-  """The network with what the task finds it worth on its test set."""
+  """Returns the network with its measures on the task's test set."""
   stacked = jax.tree.map(lambda x: x[None], network.variables)
   found = evaluate(experiment, network.model, stacked)
   measures = {name: float(values[0]) for name, values in found.items()}
@@ -235,7 +236,7 @@ def evaluate_network(experiment: Experiment, network: Network) -> Network:
 def epoch_means(
   metrics: Mapping[str, np.ndarray], examples: int, batch_size: int
 ) -> dict[str, np.ndarray]:
-  """Means over an epoch's examples: the last batch may hold fewer."""
+  """Averages metrics over an epoch's examples; the last batch may be short."""
   steps = len(metrics['loss'])
   counts = np.full(steps, batch_size)
   counts[-1] = examples - (steps - 1) * batch_size

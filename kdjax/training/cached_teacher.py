@@ -1,4 +1,4 @@
-"""A teacher that looks at every view of every example once."""
+"""A teacher that runs once for every view of every example."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,20 +13,20 @@ from kdjax.training import parallel
 if TYPE_CHECKING:
   from kdjax.cache import Storage
 
-# The examples at these places of the flattened batches, by name `[n, ...]`.
+# Returns the examples at places of the flattened batches, `[n, ...]` by name.
 ExamplesAt = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 class CachedTeacher:
   """The outputs of a teacher for numbered views of a source's examples.
 
-  A view is computed when it is first asked for, in batches of one size, by a
-  program of its own; afterwards it is read. Its row is
-  `example * views.total + view`.
+  A separate program computes the outputs for a view on its first request, in
+  batches of one size; later requests read them from the storages. The row of a
+  view is `example * views.total + view`.
 
   Attributes:
-    computed: Views that the teacher has looked at in this process.
-    served: Views that were asked for.
+    computed: Number of views that the teacher computed in this process.
+    served: Number of views that were requested.
   """
 
   def __init__(
@@ -39,16 +39,17 @@ class CachedTeacher:
     chunk: int,
     devices: Sequence[jax.Device] | None = None,
   ):
-    """Binds a teacher to where its outputs are kept.
+    """Binds a teacher to the storages of its outputs.
 
     Args:
-      teacher: Runs in inference mode.
-      variables: Its variables.
+      teacher: The teacher; runs in inference mode.
+      variables: Variables of the teacher.
       views: The augmentation.
-      storages: One for every output of the teacher that is wanted, by name.
-      chunk: Views to compute at a time; rounded up to what the devices divide.
-        Always as many, so that no output depends on what else was missing.
-      devices: All local devices by default.
+      storages: One storage by name for every output to keep.
+      chunk: Number of views to compute at a time, rounded up to a multiple of
+        the number of devices. All chunks have this size, so no output depends
+        on the other missing views.
+      devices: Devices to use; all devices of all processes by default.
     """
     self.computed = self.served = 0
     self.views = views
@@ -71,15 +72,15 @@ class CachedTeacher:
   def outputs(
     self, indices: np.ndarray, views: np.ndarray, examples_at: ExamplesAt
   ) -> dict[str, Any]:
-    """The teacher's outputs for these views of these examples.
+    """Returns the teacher's outputs for views of examples.
 
     Args:
       indices: Positions in the source, `[...]`.
-      views: Numbers of views, of the same shape.
-      examples_at: Gives the examples at places of the flattened `indices`.
+      views: Numbers of the views, of the same shape.
+      examples_at: Returns the examples at places of the flattened `indices`.
 
     Returns:
-      By name, arrays `[..., *shape of an output]`.
+      Arrays `[..., *shape of an output]` by name.
     """
     rows = np.int64(indices).ravel() * self.views.total + views.ravel()
     self.served += rows.size
@@ -95,24 +96,24 @@ class CachedTeacher:
     missing, first = np.unique(rows[new], return_index=True)
     places = new[first]
     for start in range(0, len(missing), self._chunk):
-      # The last chunk is filled up with what it holds already.
+      # The last chunk repeats its views to fill up.
       chunk = np.resize(places[start : start + self._chunk], self._chunk)
       self._compute(rows[chunk], examples_at(chunk))
     self.computed += len(missing)
 
   def flush(self) -> None:
-    """What was computed outlives the process, where the storages can."""
+    """Makes computed outputs outlive the process, if the storages can."""
     for storage in self._storages.values():
       storage.flush()
 
   def largest_error(self, source: data.Source, count: int = 16) -> float:
-    """How far some of what is kept is from what the teacher says now.
+    """Compares some kept outputs with the outputs that the teacher gives now.
 
-    It notices what no name in a note tells: other code, another platform.
+    The error shows changes that no note records: other code, another platform.
 
     Args:
       source: The examples.
-      count: How many rows of every output are compared.
+      count: Number of rows of every output to compare.
 
     Returns:
       The largest difference, as a share of the output's largest value.
@@ -137,7 +138,7 @@ class CachedTeacher:
 
   def _run(self, rows: np.ndarray, examples: Mapping) -> dict[str, jax.Array]:
     numbers = np.int32(rows % self.views.total)
-    # The same names wherever the examples come from: one trace.
+    # All calls have the same names, so JAX traces the program once.
     batch = {**examples, 'index': np.int32(rows // self.views.total)}
     batch.pop('weight', None)
     own = parallel.own_places(self._chunk, self._devices)

@@ -1,4 +1,4 @@
-"""The ways training ends early: signals, and losses that diverge."""
+"""Early ends of training: signals, and losses that diverge."""
 
 import signal
 from types import FrameType
@@ -8,11 +8,11 @@ import numpy as np
 
 
 class DivergenceError(RuntimeError):
-  """A loss that is no longer finite; one line that says which, and when."""
+  """A loss is no longer finite; the message is one line: which, and when."""
 
 
 class Interrupted(Exception):  # noqa: N818 (an end that was asked for)
-  """A signal asked the process to stop, and all that mattered is saved."""
+  """Training stopped on a signal, after it saved its states."""
 
   def __init__(self, signal_number: int, message: str):
     super().__init__(message)
@@ -22,7 +22,7 @@ class Interrupted(Exception):  # noqa: N818 (an end that was asked for)
 class StopSignal:
   """Notes SIGTERM and SIGINT, so that a run can end between two epochs.
 
-  A second signal of the kind has its usual effect at once.
+  A second signal of the same kind has its usual effect at once.
   """
 
   def __init__(self) -> None:
@@ -45,7 +45,7 @@ class StopSignal:
 
 
 def check_finite(metrics: dict[str, np.ndarray], epoch: int) -> None:
-  """Raises DivergenceError naming the first step and what was not finite."""
+  """Raises DivergenceError with the first step and values that diverged."""
   steps = {}
   for name, values in metrics.items():
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
@@ -54,7 +54,7 @@ def check_finite(metrics: dict[str, np.ndarray], epoch: int) -> None:
   if not steps:
     return
   first = min(steps.values())
-  # The terms say more than the sum and the gradient that follow from them.
+  # The terms explain more than their sum and its gradient.
   names = [name for name, step in steps.items() if step == first]
   terms = [n for n in names if n not in ('loss', 'gradient_norm')] or names
   step = epoch * len(metrics['loss']) + first

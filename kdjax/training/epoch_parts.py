@@ -1,4 +1,4 @@
-"""What the forms of an epoch share: keys, batches, a cached teacher."""
+"""Parts that the forms of an epoch share: keys, batches, cached outputs."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ Epoch = Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]]
 def epoch_keys(
   key: jax.Array, epoch: jax.typing.ArrayLike
 ) -> tuple[jax.Array, jax.Array]:
-  """The epoch's keys for order and augmentation."""
+  """Returns the epoch's keys for order and augmentation."""
   order_key, augment_key = jax.random.split(jax.random.fold_in(key, epoch))
   return order_key, augment_key
 
@@ -30,7 +30,7 @@ def epoch_keys(
 def prepared(
   prepare: Prepare, step_key: jax.Array, places: jax.Array, batch: Mapping
 ) -> dict[str, Any]:
-  """The batch with its examples augmented, each by its place's own key."""
+  """Augments every example of a batch with the key of its place."""
   return dict(prepare(data.example_keys(step_key, places), batch))
 
 
@@ -38,7 +38,7 @@ def prepared(
 def _shown(
   views: data.Views, key: jax.Array, epoch: jax.Array, examples: int, batch: int
 ) -> tuple[jax.Array, jax.Array]:
-  """Which example an epoch shows in which view, both `[steps, batch]`."""
+  """Returns the examples of an epoch and their views, both `[steps, batch]`."""
   order_key, augment_key = epoch_keys(key, epoch)
   indices, _ = data.epoch_order(order_key, examples, batch)
 
@@ -56,7 +56,7 @@ def shown(
   epoch: int,
   batch_size: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """What an epoch of `prepared` batches will ask a cached teacher."""
+  """Returns the examples and views that an epoch needs from `cached`."""
   number = jax.device_put(np.int32(epoch))
   found = _shown(cached.views, key, number, len(source), batch_size)
   return jax.device_get(found)
@@ -70,7 +70,7 @@ def cached_outputs(
   batch_size: int,
   devices: Sequence[jax.Device] | None,
 ) -> dict[str, jax.Array]:
-  """The teacher's outputs for an epoch, `[steps, batch, ...]`, if cached."""
+  """Returns cached outputs for an epoch, `[steps, batch, ...]`, or `{}`."""
   if cached is None:
     return {}
   indices, views = shown(cached, source, key, epoch, batch_size)
@@ -84,5 +84,5 @@ def cached_outputs(
 
 
 def stacked(metrics: list[dict[str, jax.Array]]) -> dict[str, np.ndarray]:
-  """Metrics of single steps with a leading axis of steps, on the host."""
+  """Stacks the metrics of single steps along a first axis, on the host."""
   return jax.tree.map(lambda *xs: np.stack(xs), *jax.device_get(metrics))

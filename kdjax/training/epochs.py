@@ -1,8 +1,8 @@
 """An epoch over devices: as one program, or batch by batch.
 
-Both forms see the same batches, in the same order, under the same
-augmentation, and that on any number of devices: order and augmentation follow
-from the key, the epoch and an example's place in the global batch.
+Both forms use the same batches, in the same order, under the same augmentation,
+on any number of devices: order and augmentation follow from the key, the epoch
+and an example's place in the global batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,10 +28,11 @@ from kdjax.training.state import TrainState
 
 
 def _resident_batch(prepare: Prepare, local: int) -> Callable:
-  """Picks the batch of a step from examples that lie on the device.
+  """Returns a function that picks a step's batch from examples on the device.
 
-  `order` is what `data.epoch_order` returns, `outputs` what `cached_outputs`
-  does; `device` is the device's number and `local` its share of the batch.
+  Its argument `order` is the result of `data.epoch_order`, `outputs` the result
+  of `cached_outputs`, and `device` the device's number. `local` is the size of
+  the device's share of the batch.
   """
 
   def batch_of(examples, order, outputs, augment_key, device, step):
@@ -65,26 +66,26 @@ def resident_epoch(
   Shuffling, augmentation and all steps run without the host.
 
   Args:
-    train_step: From `make_train_step` with `axis_name=AXIS`.
-    teacher_variables: The teacher's, or None.
+    train_step: Step of `make_train_step` with `axis_name=AXIS`.
+    teacher_variables: Variables of the teacher, or None.
     source: The training examples; all are copied to every device.
     prepare: `(keys, batch) -> batch`, pure, such as `Views.augment`.
-    key: Draws orders and augmentations.
-    batch_size: Of the global batch; the devices must divide it.
-    devices: All local devices by default.
-    cached: Gives the teacher's outputs for the epoch before it begins, in
-      `batch['teacher']`; `train_step` and `teacher_variables` are without a
-      teacher then.
-    ahead: The teacher whose outputs come in `batch['teacher']`, computed for
-      several batches at a time; `train_step` is without a teacher then.
+    key: Key that draws orders and augmentations.
+    batch_size: Size of the global batch; a multiple of the number of devices.
+    devices: Devices to use; all devices of all processes by default.
+    cached: Cached teacher, whose outputs are read before the epoch begins and
+      come in `batch['teacher']`. `train_step` then has no teacher, and
+      `teacher_variables` is None.
+    ahead: Teacher whose outputs come in `batch['teacher']`, computed for
+      several batches at a time. `train_step` then has no teacher.
 
   Returns:
-    `run(states, epoch) -> (states, metrics)`; donates the states; metrics have
-    a leading axis of steps and are still on the device.
+    `run(states, epoch) -> (states, metrics)`. It donates the states; metrics
+    have a leading axis of steps and are still on the device.
 
   Raises:
-    ValueError: if the devices do not divide the batch, or the teacher is both
-      cached and ahead, or ahead by less than one batch.
+    ValueError: if the number of devices does not divide the batch size, if
+      both `cached` and `ahead` are given, or if `ahead.batches` is below 1.
   """
   parallel.check_batch_size(batch_size, devices)
   if ahead is not None and (cached is not None or ahead.batches < 1):
@@ -139,10 +140,11 @@ def stepped_epoch(
 ) -> Epoch:
   """`resident_epoch` with the loop over steps on the host.
 
-  Same arguments, but `ahead`, and result. For convolutional networks on CPU:
-  inside a loop XLA:CPU gives up the fast kernels for the gradients of
-  convolutions (https://github.com/jax-ml/jax/issues/12868); a ResNet-20's step
-  took 18 times longer there.
+  The arguments are the same without `ahead`; the metrics are on the host. This
+  form suits convolutional networks on CPU: inside a loop XLA:CPU does not use
+  the fast kernels for the gradients of convolutions
+  (https://github.com/jax-ml/jax/issues/12868), and a ResNet-20's step took 18
+  times longer.
   """
   parallel.check_batch_size(batch_size, devices)
   local = batch_size // parallel.device_count(devices)

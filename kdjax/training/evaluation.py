@@ -1,4 +1,4 @@
-"""A network's measures on a whole data set, over devices."""
+"""Evaluation of a network on a whole data set, over devices."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from kdjax import data
 from kdjax.models import ModelVariables
 from kdjax.training import parallel
 
-# variables -> what the eval step sums up, NumPy, over the whole data set.
+# Maps variables to the sums of the eval step over the data set, NumPy.
 Evaluation = Callable[[ModelVariables], Any]
 
 
@@ -24,10 +24,11 @@ def resident_evaluation(
   """Evaluation as one program, with the data set resident on the devices.
 
   Args:
-    eval_step: From `make_eval_step` with `axis_name=AXIS`.
+    eval_step: Step of `make_eval_step` with `axis_name=AXIS`.
     source: The examples; each counts exactly once.
-    batch_size: Of the global batch; rounded up to what the devices divide.
-    devices: All local devices by default.
+    batch_size: Size of the global batch, rounded up to a multiple of the number
+      of devices.
+    devices: Devices to use; all devices of all processes by default.
 
   Returns:
     `run(variables) -> sums` over all examples, NumPy.

@@ -1,4 +1,4 @@
-"""Runs, and the experiment that shares its task and budget with them."""
+"""Runs, and the experiment whose task and budget they share."""
 
 import dataclasses
 import pathlib
@@ -19,10 +19,10 @@ from kdjax.transforms import LossTransform
 
 
 class Observer(Protocol):
-  """Is told how training goes; `kdjax.reports.Recorder` is one."""
+  """Receives the progress of training, like `kdjax.reports.Recorder`."""
 
   def start(self, run: str, epochs: int, done: int) -> None:
-    """A run begins; `done` of its epochs were restored."""
+    """Is called when a run begins; `done` of its epochs were restored."""
 
   def epoch(
     self,
@@ -32,7 +32,7 @@ class Observer(Protocol):
     train: dict[str, np.ndarray],
     test: dict[str, np.ndarray],
   ) -> None:
-    """An epoch is over; the values are `[seeds]` each."""
+    """Is called after every epoch; the values are `[seeds]` each."""
 
 
 class Nobody:
@@ -46,19 +46,19 @@ class Nobody:
 
 
 class Experiment(NamedTuple):
-  """What all runs of an experiment share.
+  """The settings that all runs of an experiment share.
 
   Attributes:
     task: The task; students see its training examples.
-    budget: How long, on what batches, with which optimizer.
-    workdir: Where models and checkpoints go. A run that stopped there is
-      continued.
-    observer: Is told of every epoch.
-    stop: Says when to end early, or None.
-    teacher_options: How the teacher is asked.
-    devices: Which devices share the batch; None for all devices of all
+    budget: The epochs, batches, optimizer and seeds.
+    workdir: Directory of models and checkpoints. A run that stopped there
+      continues.
+    observer: Receives the values of every epoch.
+    stop: Notes the signals that end training early, or None.
+    teacher_options: Options of the teacher's outputs.
+    devices: Devices that share the batch; None for all devices of all
       processes.
-    prefix: Stands before the names of all runs, so that several distillations
+    prefix: Text before the names of all runs, so that several distillations can
       share a workdir and an observer.
   """
 
@@ -72,33 +72,33 @@ class Experiment(NamedTuple):
   prefix: str = ''
 
   def part(self, name: str) -> 'Experiment':
-    """The part of the experiment whose runs are named `name/...`."""
+    """Returns the part of the experiment whose runs are named `name/...`."""
     return self._replace(prefix=f'{self.prefix}{name}/')
 
   @property
   def epochs(self) -> int:
-    """Passes over the task's training examples."""
+    """Number of passes over the task's training examples."""
     return self.budget.epochs_over(len(self.task.train))
 
   @property
   def steps_per_epoch(self) -> int:
-    """Steps in which all training examples are seen once."""
+    """Number of steps of one pass over the training examples."""
     return self.budget.steps_per_epoch(len(self.task.train))
 
   @property
   def device_count(self) -> int:
-    """How many devices share a batch, of all processes."""
+    """Number of devices, of all processes, that share a batch."""
     return parallel.device_count(self.devices)
 
   @property
   def student_key(self) -> jax.Array:
-    """Draws order and augmentation of what students see."""
+    """Key that draws order and augmentation of the students' examples."""
     return jax.random.split(jax.random.key(self.budget.data_seed))[1]
 
   def for_teacher(
     self, task: Task, epochs: int | None = None, members: int = 1
   ) -> 'Experiment':
-    """The experiment of training the teacher, or several, on a task."""
+    """Returns the experiment that trains one or several teachers on a task."""
     budget = dataclasses.replace(
       self.budget, epochs=epochs, seed=self.budget.data_seed, seeds=members
     )
@@ -106,24 +106,26 @@ class Experiment(NamedTuple):
 
   @property
   def teacher_key(self) -> jax.Array:
-    """Draws order and augmentation of what the teacher sees."""
+    """Key that draws order and augmentation of the teacher's examples."""
     return jax.random.split(jax.random.key(self.budget.data_seed))[0]
 
 
 class Run(NamedTuple):
-  """One student, or one for each of several seeds, trained once.
+  """One training of a student, or of several students that differ in seed.
 
   Attributes:
-    name: Names its files and lines: `teacher`, `scratch`, `hint`, `distilled`.
+    name: Name in files and reports: `teacher`, `scratch`, `hint`, `distilled`.
     student: The model that trains.
-    loss: What it minimises.
-    key: Draws order and augmentation of the examples.
-    epochs: How often it sees them.
+    loss: The loss that the student minimises.
+    key: Key that draws order and augmentation of the examples.
+    epochs: Number of passes over the examples.
     teacher: The teacher, or None.
-    cached: Its outputs, in place of running it in every epoch, or None.
-    epochs_before: Epochs of earlier stages, whose order this run continues.
-    start: Stacked variables to start from, or None for fresh ones.
-    freeze_unreached: Leave alone the parameters that the loss does not reach.
+    cached: The teacher's cached outputs; None to run it in every epoch.
+    epochs_before: Number of epochs in earlier stages; the order of examples
+      continues after them.
+    start: Stacked variables to start from, or None for new variables.
+    freeze_unreached: Whether parameters that the loss does not reach stay
+      unchanged.
   """
 
   name: str

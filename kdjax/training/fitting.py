@@ -1,4 +1,4 @@
-"""The loop: training with checkpoints, and the final models on disk."""
+"""The training loop with checkpoints, and the saving of final models."""
 
 import pathlib
 import time
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-import kdjax  # `kdjax.checkpoint` loads orbax when a run first names it.
+import kdjax  # The first access to `kdjax.checkpoint` loads orbax.
 from kdjax.models import Model, ModelVariables, Network
 from kdjax.tasks import note_of_batch
 from kdjax.training import build, parallel, processes
@@ -17,14 +17,14 @@ from kdjax.training.state import TrainState
 
 
 class Fitted(NamedTuple):
-  """The end of a run.
+  """The result of a run.
 
   Attributes:
-    model: What trained.
-    variables: Stacked, one model per seed.
-    measures: On the test set after the last epoch, `[seeds]` each.
-    steps: Steps taken in this process.
-    seconds: Time they took, evaluation and checkpoints included.
+    model: The trained model.
+    variables: Stacked variables, one set per seed.
+    measures: Measures on the test set after the last epoch, `[seeds]` each.
+    steps: Number of steps in this process.
+    seconds: Seconds for these steps, evaluation and checkpoints included.
   """
 
   model: Model
@@ -34,7 +34,7 @@ class Fitted(NamedTuple):
   seconds: float = 0.0
 
   def network(self, place: int = 0) -> Network:
-    """One of the trained networks, the first by default."""
+    """Returns one of the trained networks, the first by default."""
     return Network(
       self.model,
       jax.tree.map(lambda x: x[place], self.variables),
@@ -43,10 +43,10 @@ class Fitted(NamedTuple):
 
 
 def fit(experiment: Experiment, run: Run) -> Fitted:
-  """Trains, resuming from the run's last checkpoint if there is one.
+  """Trains a run from the start or from its last checkpoint.
 
-  The loop of every recipe. Models are saved in `workdir/<name of the run>`,
-  training states in `workdir/checkpoints`.
+  Every recipe uses this loop. It saves models in `workdir/<name of the run>`
+  and training states in `workdir/checkpoints`.
 
   Raises:
     DivergenceError: if the loss stops being finite.
@@ -88,13 +88,13 @@ def save(
   seeds: tuple[int, ...],
   step: int = 0,
 ) -> None:
-  """Saves trained models with a note of what they are.
+  """Saves trained models with a note that describes them.
 
   Args:
-    experiment: Where they go, and what they have learned.
+    experiment: Gives the workdir and the task.
     name: Name of the run, and of the directory within the workdir.
     fitted: The models.
-    seeds: One per model.
+    seeds: One seed per model.
     step: Number of the checkpoint.
   """
   note = {
@@ -118,7 +118,7 @@ def _save_if_due(
   epoch: int,
   states: TrainState,
 ) -> None:
-  """Saves every few epochs, after the last, and when asked to stop."""
+  """Saves every few epochs, after the last epoch, and on a stop signal."""
   every = experiment.budget.checkpoint_every or max(1, run.epochs // 10)
   signal_number = processes.agreed(
     (experiment.stop.number or 0) if experiment.stop else 0

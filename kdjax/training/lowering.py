@@ -1,7 +1,7 @@
-"""What a step costs, from the compiler: nothing is run.
+"""The cost of a step, from the compiler; no program runs.
 
-The step is the one that `fit` would run. XLA counts the body of a loop once,
-however often it runs, so a loss that loops costs more than is said here.
+The step is the same as in `fit`. XLA counts the body of a loop once, however
+often it runs, so a loss with a loop costs more than the result says.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,13 +18,14 @@ from kdjax.transforms import LossTransform, LossVariables, on_axis
 
 
 class ProgramCost(NamedTuple):
-  """What XLA says of a compiled program, on each device.
+  """XLA's analysis of a compiled program, for each device.
 
   Attributes:
     flops: Floating point operations; the body of a loop counts once.
-    bytes_accessed: Read and written by all instructions; likewise.
-    peak_bytes: Of memory at once, arguments and results included.
-    parameter_bytes: Of the parameters, which every device holds.
+    bytes_accessed: Bytes that all instructions read and write; the body of a
+      loop counts once.
+    peak_bytes: Most bytes of memory in use, arguments and results included.
+    parameter_bytes: Bytes of the parameters, which every device holds.
   """
 
   flops: float
@@ -34,13 +35,13 @@ class ProgramCost(NamedTuple):
 
 
 class StepCosts(NamedTuple):
-  """The costs of a run's step, in parts and together.
+  """The costs of a run's step, as parts and as a whole.
 
   Attributes:
     teacher: The teacher's forward pass in inference mode; None without one.
-    loss: The loss of one student: its value and its gradients in the student's
-      outputs and in the loss's own parameters.
-    program: The whole step: the teacher live, all students, the loss.
+    loss: The loss of one student: its value and its gradients with respect to
+      the student's outputs and the loss's own parameters.
+    program: The whole step: the teacher's pass, all students and the loss.
   """
 
   teacher: ProgramCost | None
@@ -49,14 +50,14 @@ class StepCosts(NamedTuple):
 
 
 def lower(experiment: Experiment, run: Run) -> StepCosts:
-  """Compiles the step of a run, and its parts, without running any.
+  """Compiles the step of a run and its parts, without running them.
 
   Args:
-    experiment: What the run shares with others.
-    run: The run; of a teacher's variables their shapes are enough.
+    experiment: The experiment of the run.
+    run: The run; a teacher's variables may be shapes.
 
   Raises:
-    RuntimeError: if the backend does not tell what its programs cost.
+    RuntimeError: if the backend has no cost analysis.
   """
   states = _states(experiment, run)
   batch = _batch(experiment)
@@ -68,7 +69,7 @@ def lower(experiment: Experiment, run: Run) -> StepCosts:
 
 
 def lower_student(experiment: Experiment, run: Run) -> ProgramCost:
-  """Compiles the step of one student by a loss that needs no teacher."""
+  """Compiles the step of one student with a loss that needs no teacher."""
   state = _first(_states(experiment, run))
   step = build.train_step(experiment, run, None, None)
   arguments = (state, (), _batch(experiment))
@@ -120,7 +121,7 @@ def _loss(
 
 
 def _value_and_gradients(loss: LossTransform) -> Callable:
-  """A loss and its gradients in its own parameters and the student."""
+  """Returns a function that computes a loss and its two gradients."""
 
   def run(variables, step, given):
     student, teacher, batch = given
@@ -137,14 +138,14 @@ def _value_and_gradients(loss: LossTransform) -> Callable:
 
 
 def _first(stacked: Any) -> Any:
-  """Shapes of one student, or of one device's share."""
+  """Returns the shapes of one student, or of one device's share."""
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), stacked
   )
 
 
 def _batch(experiment: Experiment) -> dict[str, Any]:
-  """Shapes of a batch, split over the devices, as a step takes it."""
+  """Returns the shapes of a step's batch, split over the devices."""
   count = parallel.device_count(experiment.devices)
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
@@ -157,7 +158,7 @@ def _batch(experiment: Experiment) -> dict[str, Any]:
 def _outputs(
   model: Model, variables: ModelVariables, shard: Mapping, count: int
 ) -> dict[str, Any]:
-  """Shapes of a network's outputs, split over the devices."""
+  """Returns the shapes of a network's outputs, split over the devices."""
   outputs, _ = jax.eval_shape(model.apply, variables, shard)
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), outputs
@@ -172,8 +173,8 @@ def _cost(
   *,
   donate: bool = False,
 ) -> ProgramCost:
-  """Compiles `function(replicated, shared, shard)` and asks what it costs."""
-  # Spread even over one device: losses and batch norms name its axis.
+  """Compiles `function(replicated, shared, shard)` and returns its cost."""
+  # One device needs `spread` too: losses and batch norms name its axis.
   program: Any = parallel.spread(function, experiment.devices, donate=donate)
   compiled = program.lower(*arguments).compile()
   analysis, memory = compiled.cost_analysis(), compiled.memory_analysis()
@@ -182,7 +183,7 @@ def _cost(
   return ProgramCost(
     flops=analysis.get('flops', 0.0),
     bytes_accessed=analysis.get('bytes accessed', 0.0),
-    # Not `peak_memory_in_bytes`: on CPU it leaves the temporaries out.
+    # `peak_memory_in_bytes` leaves out the temporaries on CPU.
     peak_bytes=memory.argument_size_in_bytes
     + memory.output_size_in_bytes
     + memory.temp_size_in_bytes

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules by name, all of them optax's."""
+"""Optimizers and learning-rate schedules of optax by name."""
 
 from collections.abc import Callable
 
@@ -14,16 +14,16 @@ _STEP_FRACTIONS = (150 / 240, 180 / 240, 210 / 240)
 
 
 def make_schedule(name: str, learning_rate: float, steps: int) -> Callable:
-  """A schedule of the learning rate over a whole run.
+  """Returns the schedule of the learning rate over a whole run.
 
   Args:
     name: `constant`, `cosine` (to zero) or `step` (a tenth after 62.5 %, 75 %
       and 87.5 % of the steps, as in the usual CIFAR protocol).
-    learning_rate: At the start.
-    steps: Length of the run.
+    learning_rate: Learning rate at the start.
+    steps: Number of steps in the run.
 
   Raises:
-    ValueError: for another name.
+    ValueError: if the name is unknown.
   """
   if name == 'constant':
     schedule = optax.schedules.constant_schedule(learning_rate)
@@ -35,8 +35,8 @@ def make_schedule(name: str, learning_rate: float, steps: int) -> Callable:
     )
   else:
     raise ValueError(f'schedule must be one of {SCHEDULES}, got {name!r}.')
-  # Strict dtype promotion refuses optax's mixing of an integer count and
-  # floats. Exact up to 2**24 steps.
+  # Strict dtype promotion does not let optax mix an integer count and floats.
+  # The float32 count is exact up to 2**24 steps.
   return lambda count: schedule(jnp.asarray(count, jnp.float32))
 
 
@@ -47,17 +47,17 @@ def make_optimizer(
   weight_decay: float = 0.0,
   clip_norm: float = 0.0,
 ) -> optax.GradientTransformation:
-  """SGD with Nesterov momentum 0.9, or Adam, with decay and clipping.
+  """Returns SGD with Nesterov momentum 0.9, or Adam, with decay and clipping.
 
   Args:
-    name: `sgd` (weight decay is added to the gradient, as the field's
-      protocols mean it) or `adam` (decay is decoupled: AdamW).
+    name: `sgd` (weight decay is added to the gradient, as in the usual
+      protocols) or `adam` (decay is decoupled: AdamW).
     learning_rate: A number or a schedule.
-    weight_decay: On all parameters, batch norm and biases included.
+    weight_decay: Weight decay of all parameters, also batch norm and biases.
     clip_norm: Largest global norm of the gradient; 0 for no clipping.
 
   Raises:
-    ValueError: for another name.
+    ValueError: if the name is unknown.
   """
   clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
   if name == 'sgd':
@@ -75,7 +75,7 @@ def make_optimizer(
 def _with_standard_promotion(
   inner: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
-  """Adam's bias correction takes `decay**count`, which strict mode refuses."""
+  """Allows Adam's `decay**count`, which strict dtype promotion refuses."""
 
   def update(gradients, state, params=None):
     with jax.numpy_dtype_promotion('standard'):
@@ -87,11 +87,11 @@ def _with_standard_promotion(
 def freeze_unreached(
   inner: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
-  """Leaves alone the parameters that the loss does not reach.
+  """Keeps the parameters that the loss does not reach unchanged.
 
-  Weight decay and momentum would move them all the same. A parameter counts as
-  unreached while its gradient is exactly zero: in FitNets' hint stage, all
-  layers above the guided one.
+  Weight decay and momentum would change them. A parameter counts as unreached
+  while its gradient is exactly zero. FitNets' hint stage does not reach the
+  layers above the guided layer.
   """
 
   def update(gradients, state, params=None):

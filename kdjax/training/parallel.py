@@ -1,12 +1,13 @@
-"""Programs over several devices: the only file that names `jax.pmap`.
+"""Programs over several devices; no other file names `jax.pmap`.
 
 Since jax 0.8 `pmap` is `jit(shard_map)`: with `in_axes=None, out_axes=None`
 the state stays one unstacked, replicated pytree that can be donated, saved and
-restored as it is. `out_axes=None` returns one device's value unchecked, so
-everything that leaves a mapped function must have been averaged or summed.
+restored as it is. `out_axes=None` returns one device's value unchecked, so a
+mapped function must average or sum everything that it returns.
 
-With several processes `pmap` maps over the devices of all of them. Each process
-passes and receives arrays on its own devices, so placing arrays stays local.
+With several processes `pmap` maps over the devices of all processes. Each
+process passes and receives arrays on its own devices, so placing arrays stays
+local.
 """
 
 import collections
@@ -19,7 +20,7 @@ import numpy as np
 
 AXIS = 'batch'
 
-# While one runs, the next is ready, so that no device waits for the host.
+# The next run is ready while one executes, so no device waits for the host.
 _UNFINISHED_RUNS = 2
 
 
@@ -32,14 +33,14 @@ def spread(
   """Maps `function(replicated, shared, shard) -> replicated` over devices.
 
   Args:
-    function: Sees `replicated` and `shared` whole and its own slice of
-      `shard`; the mapped axis is called `AXIS`.
-    devices: Where to run; all devices of all processes by default.
-    donate: Reuse the memory of `replicated` for the result.
+    function: Receives all of `replicated` and `shared`, and its device's slice
+      of `shard`; the mapped axis is called `AXIS`.
+    devices: Devices to run on; all devices of all processes by default.
+    donate: Whether the result reuses the memory of `replicated`.
 
   Returns:
     The compiled function. Each leaf of `shard` has the devices as first axis.
-    On several CPU devices a call waits for the run before the last to end.
+    On several CPU devices a call waits until the run before the last has ended.
   """
 
   def mapped(function: Callable) -> Any:
@@ -55,7 +56,7 @@ def spread(
   program = mapped(function)
   if not _can_deadlock(devices):
     return program
-  # The end is an output of its own: callers may donate all others.
+  # The end needs its own output, because callers may donate all others.
   run: Any = _paced(
     mapped(lambda *args: (function(*args), jnp.zeros((), bool)))
   )
@@ -64,22 +65,23 @@ def spread(
 
 
 def _can_deadlock(devices: Sequence[jax.Device] | None) -> bool:
-  """Whether a process that has begun many runs may wait for itself for ever.
+  """Returns whether a process that begins many runs may deadlock.
 
-  XLA:CPU has one pool of threads, one per core (per device if there are more
-  devices). A run of a program takes one thread per device until it ends. To
-  begin a run takes a thread per device too, and that thread blocks while the
-  device has 32 unfinished runs (`max_inflight_computations_per_device` in XLA).
-  If such threads leave fewer than one per device for the oldest run, its
-  devices wait in a collective for one that never comes, and XLA aborts the
-  process after 40 seconds.
+  XLA:CPU has one pool of threads, with one thread per core, or per device if
+  there are more devices than cores. A run of a program takes one thread per
+  device until it ends. The start of a run takes one thread per device too, and
+  that thread blocks while the device has 32 unfinished runs
+  (`max_inflight_computations_per_device` in XLA). If blocked threads leave less
+  than one thread per device for the oldest run, its devices wait in a
+  collective for a device that never joins, and XLA aborts the process after 40
+  seconds.
   """
   devices = _local(devices)
   return len(devices) > 1 and devices[0].platform == 'cpu'
 
 
 def _paced(program: Callable) -> Callable:
-  """Runs a program that also returns its end; few runs are unfinished."""
+  """Limits the unfinished runs of a program that also returns its end."""
   ends: collections.deque[jax.Array] = collections.deque()
 
   def run(*args: Any) -> Any:
@@ -93,7 +95,7 @@ def _paced(program: Callable) -> Callable:
 
 
 def _local(devices: Sequence[jax.Device] | None) -> Sequence[jax.Device]:
-  """This process's share of the devices."""
+  """Returns this process's share of the devices."""
   return jax.local_devices() if devices is None else devices
 
 
@@ -103,16 +105,16 @@ def _sharding(devices, spec) -> jax.sharding.NamedSharding:
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
-  """Places a copy of every leaf on every device, as `spread` wants it."""
+  """Places a copy of every leaf on every device, as `spread` needs it."""
   return jax.device_put(tree, _sharding(devices, ()))
 
 
 def shard(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
   """Splits the first axis of every leaf over this process's devices.
 
-  The process's part of a batch, `own_places`, `[local devices * n, ...]` on
-  the host, becomes `[local devices, n, ...]` placed as the third argument of
-  `spread` wants it.
+  The leaves are the process's part of a batch (`own_places`) on the host,
+  `[local devices * n, ...]`. The result has leaves `[local devices, n, ...]`,
+  placed as `spread` needs its third argument.
   """
   count = len(_local(devices))
   tree = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), tree)
@@ -120,7 +122,7 @@ def shard(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
 
 
 def device_numbers(devices: Sequence[jax.Device] | None = None) -> jax.Array:
-  """Each device's own number among all, as a `shard`."""
+  """Returns each device's number among all devices, as a `shard`."""
   numbers = np.arange(device_count(devices), dtype=np.int32)
   own = numbers[own_places(len(numbers), devices)]
   return jax.device_put(own, _sharding(devices, (AXIS,)))
@@ -129,7 +131,7 @@ def device_numbers(devices: Sequence[jax.Device] | None = None) -> jax.Array:
 def own_places(
   batch_size: int, devices: Sequence[jax.Device] | None = None
 ) -> slice:
-  """The places of the global batch that fall to this process."""
+  """Returns the places of the global batch that belong to this process."""
   if devices is not None or jax.process_count() == 1:
     return slice(0, batch_size)
   share = batch_size // jax.process_count()
@@ -137,14 +139,14 @@ def own_places(
 
 
 def device_count(devices: Sequence[jax.Device] | None = None) -> int:
-  """How many devices `spread` would use, of all processes."""
+  """Returns the number of devices, of all processes, that `spread` uses."""
   return jax.device_count() if devices is None else len(devices)
 
 
 def check_batch_size(
   batch_size: int, devices: Sequence[jax.Device] | None = None
 ) -> None:
-  """Raises ValueError unless the devices divide the global batch."""
+  """Raises ValueError unless the devices can share the batch equally."""
   count = device_count(devices)
   if batch_size < 1 or batch_size % count:
     raise ValueError(

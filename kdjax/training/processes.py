@@ -1,8 +1,8 @@
-"""Several processes that train one experiment, each with devices of its own.
+"""Several processes that train one experiment, each with its own devices.
 
 Every process runs the same program. Each holds the whole state, reads its
-share of streamed batches, and takes part in every step; the first writes
-metrics and reports.
+share of streamed batches, and takes part in every step. The first process
+writes metrics and reports.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-# Seconds without a sign of life after which a process counts as lost.
+# A process counts as lost after this many seconds without a heartbeat.
 _HEARTBEAT = 20
 _SHUTDOWN = 60
 _LONGEST_TEXT = 4096
@@ -24,19 +24,19 @@ def initialize(
 ) -> None:
   """Joins the processes of the job; call it before anything uses a device.
 
-  JAX takes the values that are None from the cluster, where it can detect one
-  (Slurm, GKE, Cloud TPU, Open MPI, ...).
+  If JAX detects a cluster (Slurm, GKE, Cloud TPU, Open MPI, ...), it takes the
+  values that are None from the cluster.
 
   Args:
     coordinator_address: `host:port` of the first process.
-    num_processes: How many there are.
-    process_id: Number of this one, from 0.
+    num_processes: Number of processes.
+    process_id: Number of this process, from 0.
 
   Raises:
     ValueError: if a value is missing that JAX cannot detect.
   """
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
-  # kdjax listens to SIGTERM itself, and stops all processes at the same epoch.
+  # kdjax handles SIGTERM itself, and stops all processes at the same epoch.
   jax.config.update('jax_enable_preemption_service', False)
   jax.distributed.initialize(
     coordinator_address,
@@ -48,25 +48,25 @@ def initialize(
 
 
 def is_first() -> bool:
-  """Whether this process writes metrics and reports."""
+  """Returns whether this process writes metrics and reports."""
   return jax.process_index() == 0
 
 
 def agreed(number: int) -> int:
-  """The largest of all processes' numbers, the same on all of them."""
+  """Returns the largest of all processes' numbers, on every process."""
   if jax.process_count() == 1:
     return number
   return int(np.max(multihost_utils.process_allgather(np.int32(number))))
 
 
 def told_by_first(function: Callable[[], str]) -> str:
-  """What the function returns on the first process, told to all of them.
+  """Returns the first process's result of a function, on every process.
 
   Args:
-    function: Runs on the first process only.
+    function: Function that runs on the first process only.
 
   Raises:
-    ValueError: on all processes, with the message, if it raises one.
+    ValueError: on all processes, with its message, if the function raises it.
   """
   if jax.process_count() == 1:
     return function()

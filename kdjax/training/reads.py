@@ -1,4 +1,4 @@
-"""Which outputs a loss reads, found by tracing it."""
+"""The outputs that a loss reads, found by tracing the loss."""
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,17 +18,17 @@ def read_by(
   given: tuple[Mapping, Mapping, Mapping],
   devices: Sequence[jax.Device] | None,
 ) -> tuple[dict, dict, dict]:
-  """What a loss reads of the student's and teacher's outputs and the batch.
+  """Returns the inputs that a loss reads.
 
   Args:
     loss: Any loss; may name the devices' axis.
-    variables: Shapes of what it owns.
-    given: Shapes of student, teacher and batch by name, split over the devices,
-      `[devices, n, ...]`.
-    devices: As many; None for all local ones.
+    variables: Shapes of the loss's variables.
+    given: Shapes of the student's outputs, the teacher's outputs and the batch
+      by name, split over the devices, `[devices, n, ...]`.
+    devices: The devices; None for all devices of all processes.
 
   Returns:
-    The three without what is not read.
+    `given` without the arrays that the loss does not read.
   """
   names: list[set[str]] = [set(), set(), set()]
 
@@ -51,11 +51,11 @@ def of_teacher(
   teacher: Model,
   batch: Mapping[str, jax.ShapeDtypeStruct],
 ) -> dict[str, jax.ShapeDtypeStruct]:
-  """Shapes of the teacher's outputs that any of the losses reads.
+  """Returns the shapes of the teacher's outputs that any loss reads.
 
   Args:
-    losses: Of the stages of a method, or of one.
-    student: Gives the other outputs.
+    losses: Losses of one or several stages of a method.
+    student: The student.
     teacher: The teacher.
     batch: Shapes and dtypes of a batch.
   """
@@ -78,7 +78,7 @@ def of_teacher(
 
 
 class _Noted(Mapping):
-  """Outputs that note which are read."""
+  """Outputs that record the names that are read."""
 
   def __init__(self, outputs: Mapping[str, Any], read: set[str]):
     self._outputs, self._read = outputs, read

@@ -1,4 +1,4 @@
-"""What changes while a student trains."""
+"""The state of students in training."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,13 +12,13 @@ from kdjax.transforms import LossTransform, LossVariables
 
 
 class TrainState(NamedTuple):
-  """One student in training; or several, every leaf with a leading axis.
+  """The state of one student, or of several along a leading axis.
 
   Attributes:
-    step: Steps taken, int32 scalar.
-    seed: Seeds everything random about this student, uint32 scalar.
+    step: Number of steps taken, int32 scalar.
+    seed: Seed of all randomness of this student, uint32 scalar.
     model: The student's parameters and state.
-    loss: What the loss owns.
+    loss: The loss's parameters and state.
     opt_state: The optimizer's state, over the model's and the loss's params.
   """
 
@@ -30,7 +30,7 @@ class TrainState(NamedTuple):
 
 
 def trainable(model: ModelVariables, loss: LossVariables) -> dict:
-  """What the optimizer updates, as one tree."""
+  """Returns the parameters that the optimizer updates, as one tree."""
   return {'model': model.params, 'loss': loss.params}
 
 
@@ -42,16 +42,16 @@ def init_state(
   batch: Mapping[str, jax.ShapeDtypeStruct],
   teacher_outputs: Mapping[str, jax.ShapeDtypeStruct],
 ) -> TrainState:
-  """A fresh student.
+  """Returns the state of a new student.
 
   Args:
-    seed: Its seed. Students of one seed start from the same parameters,
-      whatever their loss, so that runs can be compared in pairs.
+    seed: Seed of the student. Students of one seed start from the same
+      parameters, whatever their loss, so that runs can be compared in pairs.
     model: The student.
-    loss: What it will minimise.
-    optimizer: Over `trainable(model, loss)`.
+    loss: The loss that the student will minimise.
+    optimizer: Optimizer of `trainable(model, loss)`.
     batch: Shapes and dtypes of a batch.
-    teacher_outputs: Shapes and dtypes of the teacher's outputs for it.
+    teacher_outputs: Shapes and dtypes of the teacher's outputs for the batch.
   """
   model_key, loss_key = jax.random.split(jax.random.key(seed))
   zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(batch))
@@ -68,12 +68,12 @@ def init_state(
 
 
 def init_students(seeds: Sequence[int], *args, **kwargs) -> TrainState:
-  """`init_state` for each of several seeds, stacked along a new first axis."""
+  """Stacks `init_state` of several seeds along a new first axis."""
 
   @jax.jit
   def init(seed):
     return init_state(seed, *args, **kwargs)
 
-  # One by one, not vmapped: a student's start must not depend on company.
+  # No vmap: the start of a student must not depend on other students.
   states = [init(jnp.uint32(seed)) for seed in seeds]
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)

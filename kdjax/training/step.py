@@ -30,26 +30,26 @@ def make_train_step(
 
   Args:
     student: The network that trains.
-    loss: What it minimises.
-    optimizer: Over `trainable(model, loss)`.
-    teacher: Runs once a batch in inference mode, on exactly the batch that
-      the student sees, without gradients. None for training from labels, or
-      from outputs that come with the batch, in `batch['teacher']` by name.
-    axis_name: The mapped axis the batch is split over, by `jax.pmap` or
-      `jax.shard_map`, with `check_vma` or without: `loss` becomes that of the
-      global batch (`transforms.on_axis`); gradients, metrics and states are
+    loss: The loss that the student minimises.
+    optimizer: Optimizer of `trainable(model, loss)`.
+    teacher: The teacher. It runs once per batch in inference mode, on exactly
+      the batch of the student, without gradients. None for training from
+      labels, or from teacher outputs in `batch['teacher']`, by name.
+    axis_name: The mapped axis over which `jax.pmap` or `jax.shard_map`, with or
+      without `check_vma`, splits the batch. `loss` then becomes the loss of the
+      global batch (`transforms.on_axis`), and gradients, metrics and states are
       averaged over the axis. None for one device, and under `jax.jit` with
       sharded arrays.
     over_students: None for a state of one student, `vmapped` or `unrolled`
       for stacked states, which then share one teacher pass.
-    measures: By name `(outputs, batch) -> one number per example`, of the
-      student, to be averaged; such as `tasks.correct`.
+    measures: Functions `(outputs, batch) -> one number per example` by name,
+      such as `tasks.correct`; the step averages them for the student.
 
   Returns:
     `train_step(state, teacher_variables, batch) -> (state, metrics)`. `batch`
-    needs what the networks, the loss and the measures read, labels or not.
-    Metrics are scalars (one per student if stacked): `loss`, `gradient_norm`,
-    the measures, and what the loss reports.
+    needs the arrays that the networks, the loss and the measures read; these
+    need not include labels. Metrics are scalars (one per student if stacked):
+    `loss`, `gradient_norm`, the measures, and the metrics of the loss.
   """
   if axis_name is not None:
     loss = on_axis(loss, axis_name)
@@ -69,7 +69,7 @@ def make_train_step(
 
 
 class _Parts(NamedTuple):
-  """What a step is made of; all static."""
+  """The parts of a step; all static."""
 
   student: Model
   loss: LossTransform
@@ -83,7 +83,7 @@ def _student_step(parts: _Parts, state, teacher_outputs, batch):
   student, loss, optimizer, axis_name, measures = parts
   key = jax.random.fold_in(jax.random.key(state.seed), state.step)
   if axis_name is not None:
-    # Devices hold different examples, which want different dropout masks.
+    # Devices hold different examples, which need different dropout masks.
     key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
   def objective(params):
@@ -129,24 +129,25 @@ class _Axis(NamedTuple):
   """The mapped axis of a step.
 
   Attributes:
-    name: None for no axis.
-    tracked: Whether JAX tracks what varies over it. Gradients are summed
-      already then, and what does not vary is the same on all devices.
+    name: Name of the axis; None for no axis.
+    tracked: Whether JAX tracks which arrays vary over the axis. JAX then sums
+      the gradients itself, and arrays that do not vary are the same on all
+      devices.
   """
 
   name: str | None
   tracked: bool
 
   def mean(self, tree: Any) -> Any:
-    """Mean over devices; integers (counters, keys) are equal on all of them."""
+    """Averages over devices; integers (counters, keys) are equal on them."""
     return jax.tree.map(self._mean, tree)
 
   def mean_state(self, new: Any, old: Any) -> Any:
-    """The old state and the mean over devices of its change.
+    """Adds the mean change over devices to the old state.
 
-    The mean of equal numbers is not always that number: an all-reduce rounds.
-    So what no device changes (a frozen classifier, a memory's other rows) would
-    drift, step by step.
+    The mean of equal numbers is not always that number, because an all-reduce
+    rounds. Without this form, arrays that no device changes (a frozen
+    classifier, a memory's other rows) would drift step by step.
     """
 
     def one(new, old):
@@ -172,15 +173,15 @@ def make_eval_step(
   *,
   axis_name: str | None = None,
 ) -> Callable:
-  """Builds the step that sums up what is measured of a model.
+  """Builds the step that sums up the measures of a model.
 
   Args:
     model: Any model; runs in inference mode.
-    measures: By name, such as a task's.
-    axis_name: The mapped axis the batch is split over, or None.
+    measures: Measures by name, for instance of a task.
+    axis_name: The mapped axis over which the batch is split, or None.
 
   Returns:
-    `eval_step(variables, batch) -> sums`, by name, over the examples whose
+    `eval_step(variables, batch) -> sums` by name, over the examples whose
     `batch['weight']` is above zero.
   """
 

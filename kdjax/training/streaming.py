@@ -34,9 +34,9 @@ def streaming_epoch(
 ) -> Epoch:
   """An epoch step by step, for data that does not fit on the devices.
 
-  Same arguments, but `ahead`, and result as `resident_epoch`; threads read what
-  comes next, and the host waits for nothing but a batch and, on several CPU
-  devices, the step before the last.
+  The arguments are those of `resident_epoch` without `ahead`; the metrics are
+  on the host. Threads read the next batches. The host waits only for a batch
+  and, on several CPU devices, for the step before the last.
   """
   parallel.check_batch_size(batch_size, devices)
 
@@ -90,7 +90,7 @@ def _at(
   examples: Mapping,
   places: np.ndarray,
 ) -> Mapping[str, np.ndarray]:
-  """The examples at places of the global batch; read again if not our own."""
+  """Returns the examples at places of the batch; reads again if needed."""
   if len(own) < len(indices):
     return source.fetch(indices[places])
   return {name: values[places] for name, values in examples.items()}

@@ -1,9 +1,9 @@
-"""Several students in one program: two ways to run a step over all of them.
+"""Two ways to run a step over several students in one program.
 
 Both take a function of one student's tree and shared arguments, and return a
 function of stacked trees (a leading student axis on every leaf) and the same
-shared arguments. What does not depend on the student, such as the teacher's
-forward pass, is computed once.
+shared arguments. Results that do not depend on the student, such as the
+teacher's outputs, are computed once.
 """
 
 import inspect
@@ -14,13 +14,13 @@ import jax.numpy as jnp
 
 
 def vmapped(function: Callable) -> Callable:
-  """One batched program: best where small students underfill the device."""
+  """Vectorises over students; best if small students underfill the device."""
   shared = len(inspect.signature(function).parameters) - 1
   return jax.vmap(function, in_axes=(0, *(None for _ in range(shared))))
 
 
 def unrolled(function: Callable) -> Callable:
-  """The students one after another: keeps fast kernels, compiles longer.
+  """Runs one student after another; keeps fast kernels, compiles longer.
 
   A vmapped convolution with one kernel per student is a grouped convolution,
   which is slow on CPU.

@@ -1,4 +1,4 @@
-"""The teacher's outputs, kept: which, where, and whether they still hold."""
+"""The cache of a teacher's outputs: its contents, place and validity."""
 
 import functools
 import pathlib
@@ -20,14 +20,13 @@ from kdjax.training.experiment import Experiment
 
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
 
-# Views that the teacher of a resident data set looks at together.
+# Number of views in one teacher pass over a resident data set.
 _CHUNK = 512
-# Examples that stand for a streamed data set in its checksum.
+# Number of examples in the checksum of a streamed data set.
 _SAMPLE = 1000
-# More would crowd the device's memory.
+# Larger outputs would fill the device's memory.
 _LARGEST_ON_DEVICE = 4 * 2**30
-# Largest difference between what is kept and what the teacher answers now, as
-# a share.
+# Largest relative difference between kept and newly computed outputs.
 _TOLERANCE = {'float32': 1e-4, 'bfloat16': 1e-2}
 
 
@@ -37,17 +36,18 @@ def check_cache(
   variables: ModelVariables | None,
   kept: Shapes,
 ) -> None:
-  """Checks what can be known of a cache beforehand; computes no outputs.
+  """Checks a cache before training; computes no outputs.
 
   Args:
-    experiment: Data, budget and the options of the cache.
+    experiment: Gives the data, the budget and the options of the cache.
     teacher: The teacher.
-    variables: Its variables, if it is trained already.
-    kept: Shapes of the outputs that would be kept.
+    variables: Variables of the teacher; None if it is not trained yet.
+    kept: Shapes of the outputs to keep.
 
   Raises:
-    OptionError: if the cache is too large for the device, the disk or an
-      epoch, or its directory holds something else or cannot be written to.
+    OptionError: if the cache does not work with several processes, does not fit
+      on the device or the disk, or an epoch of it does not fit on the device;
+      or if its directory holds other outputs or is not writable.
   """
   asked = experiment.teacher_options
   if asked.cache == 'none' or not kept:
@@ -72,16 +72,16 @@ def check_cache(
 def open_cache(
   experiment: Experiment, teacher: Network, kept: Shapes
 ) -> CachedTeacher | None:
-  """The cache that the options ask for; None for a live teacher.
+  """Returns the cache of the options; None for a live teacher.
 
   Args:
-    experiment: Data, the options of the cache, and the workdir, where the
-      cache lies by default.
+    experiment: Gives the data, the options of the cache, and the workdir, which
+      holds the cache by default.
     teacher: The teacher.
     kept: Shapes of the outputs to keep.
 
   Raises:
-    OptionError: if the directory holds something else.
+    OptionError: if the directory holds other outputs.
   """
   asked, task = experiment.teacher_options, experiment.task
   if asked.cache == 'none' or not kept:
@@ -109,7 +109,7 @@ def open_cache(
 
 
 def _directory(experiment: Experiment) -> pathlib.Path:
-  """Where a cache on disk lies, or will."""
+  """Returns the directory of a cache on disk, which may not exist yet."""
   if experiment.teacher_options.cache_dir:
     return pathlib.Path(experiment.teacher_options.cache_dir).expanduser()
   return experiment.workdir / 'teacher_cache'
@@ -118,13 +118,13 @@ def _directory(experiment: Experiment) -> pathlib.Path:
 def _verify(
   directory: pathlib.Path, cached: CachedTeacher, experiment: Experiment
 ) -> None:
-  """Raises CacheError if the teacher's answers differ from what is kept."""
+  """Raises CacheError if the teacher's outputs differ from kept outputs."""
   allowed = _TOLERANCE[experiment.teacher_options.cache_precision]
   error = cached.largest_error(experiment.task.train)
   if not error <= allowed:
     raise cache.CacheError(
       f'{str(directory)!r} is stale: its outputs differ by {error:.2g} from '
-      'what the teacher answers now (other code, or another platform); remove '
+      "the teacher's outputs now (other code, or another platform); remove "
       'it or name another directory'
     )
 
@@ -153,9 +153,10 @@ def _storage(
 
 
 def _kept_as(experiment: Experiment, name: str, dtype: Any) -> np.dtype:
-  """The precision that is asked for, but no wider than the output.
+  """Returns the requested precision, at most the precision of the output.
 
-  Log probabilities keep theirs: rounded ones may add up to more than one.
+  Log probabilities keep their precision, because rounded probabilities may add
+  up to more than one.
   """
   wanted = jnp.dtype(experiment.teacher_options.cache_precision)
   dtype = jnp.dtype(dtype)
@@ -165,7 +166,7 @@ def _kept_as(experiment: Experiment, name: str, dtype: Any) -> np.dtype:
 
 
 def _fields(experiment: Experiment, teacher: Model) -> dict[str, Any]:
-  """What the outputs depend on, beside the teacher's variables."""
+  """Returns everything outputs depend on except the teacher's variables."""
   source = experiment.task.train
   if build.streams(experiment, source):
     count = min(len(source), _SAMPLE)
@@ -173,7 +174,7 @@ def _fields(experiment: Experiment, teacher: Model) -> dict[str, Any]:
   else:
     examples = source.arrays()
   seen = {name: x for name, x in examples.items() if name != 'label'}
-  # What the best classes depend on is in the names of their files.
+  # The file names of the best classes contain `k` and the temperature.
   note = {k: value for k, value in teacher.note.items() if k != 'top_k'}
   return {
     'format': 2,
@@ -186,7 +187,7 @@ def _fields(experiment: Experiment, teacher: Model) -> dict[str, Any]:
 
 
 def _refused(experiment: Experiment, function: Callable, *args: Any) -> Any:
-  """Calls with the directory; what is wrong with it becomes one line."""
+  """Calls a function with the directory; turns errors into OptionError."""
   try:
     return function(_directory(experiment), *args)
   except (cache.CacheError, OSError) as error:
@@ -195,13 +196,13 @@ def _refused(experiment: Experiment, function: Callable, *args: Any) -> Any:
 
 
 def _check_size(experiment: Experiment, kept: Shapes) -> None:
-  """Raises OptionError unless the cache, and an epoch of it, finds room."""
+  """Raises OptionError unless the cache and an epoch of it fit."""
   source, views = experiment.task.train, experiment.task.views.total
   row = sum(
     row_bytes(x.shape[1:], _kept_as(experiment, name, x.dtype))
     for name, x in kept.items()
   )
-  # Never more views than there are, nor than an experiment shows.
+  # An experiment shows at most one new view of an example per epoch.
   size = row * len(source) * min(views, experiment.epochs)
   where = experiment.teacher_options.cache
   if where == 'device':
@@ -228,7 +229,7 @@ def _check_size(experiment: Experiment, kept: Shapes) -> None:
 
 
 def _free(directory: pathlib.Path) -> int:
-  """Bytes for a cache: what is free, and what it has already."""
+  """Returns the bytes for a cache: free bytes and the cache's own bytes."""
   used = sum(
     path.stat().st_blocks * 512
     for path in directory.rglob('*')

@@ -1,4 +1,4 @@
-"""How the teacher is asked: live, several batches ahead, or once and kept."""
+"""Options of the teacher's outputs: live, several batches ahead, or cached."""
 
 import dataclasses
 
@@ -16,29 +16,30 @@ class TeacherOptions(options.Options):
 
   batches: int = options.option(
     2,
-    'How many batches the teacher answers in one pass, ahead of the students, '
-    'where an epoch is one program; 1 or more.',
+    'Number of batches that the teacher answers in one pass, ahead of the '
+    'students, if an epoch is one program; 1 or more.',
     options.AT_LEAST_ONE,
   )
   cache: str = options.option(
     'none',
-    "Where the teacher's outputs are kept, each computed once for every view "
-    f'of an example: one of {", ".join(CACHES)}. none runs it in every epoch.',
+    "Storage of the teacher's outputs, which are computed once for every view "
+    f'of an example; one of {", ".join(CACHES)}. none runs the teacher in '
+    'every epoch.',
     options.one_of(CACHES),
   )
   cache_dir: str | None = options.option(
     None,
-    'Directory of the memory_map or array_store, which runs with the same '
-    'teacher may share. Default: teacher_cache in the workdir.',
+    'Directory of the memory_map or array_store. Runs with the same teacher '
+    'may share it. Default: teacher_cache in the workdir.',
   )
   cache_precision: str = options.option(
     'float32',
-    f'Precision of what is kept, one of {", ".join(PRECISIONS)}.',
+    f'Precision of the kept outputs; one of {", ".join(PRECISIONS)}.',
     options.one_of(PRECISIONS),
   )
 
   def __post_init__(self) -> None:
-    """Raises OptionError also for what no cache would use."""
+    """Raises OptionError also for options that no cache would use."""
     super().__post_init__()
     if self.cache_precision != PRECISIONS[0] and self.cache == CACHES[0]:
       raise options.OptionError(
