@@ -73,12 +73,17 @@ def define_devices_flag() -> None:
   _GROUPS.setdefault('Run', []).append('devices')
 
 
-def define_flags(*classes: type, without: Collection[str] = ()) -> None:
+def define_flags(
+  *classes: type,
+  without: Collection[str] = (),
+  texts: Mapping[str, str] = types.MappingProxyType({}),
+) -> None:
   """Defines a flag for every field of classes of options.
 
   Args:
     *classes: Subclasses of `kdjax.options.Options`; each is a group of --help.
     without: Names of flags that mean nothing to this binary.
+    texts: Help texts of flags that mean something else to it, by name.
   """
   for kind in classes:
     hints = typing.get_type_hints(kind)
@@ -91,7 +96,8 @@ def define_flags(*classes: type, without: Collection[str] = ()) -> None:
       hint = hints[field.name]
       if isinstance(hint, types.UnionType):  # int | None and the like
         hint = typing.get_args(hint)[0]
-      _DEFINE[hint](name, field.default, field.metadata['help'])
+      text = texts.get(name, field.metadata['help'])
+      _DEFINE[hint](name, field.default, text)
       group.append(name)
 
 

@@ -31,6 +31,11 @@ common.define_flags(
     'seeds',
     'seed',
   ),
+  texts={
+    'teacher_epochs': (
+      'Passes over all examples. Default: as many as make 1500 steps.'
+    ),
+  },
 )
 
 

@@ -348,6 +348,11 @@ _PAPERS = {
 _KINDS = {'': ('misc', ''), 'Entropy': ('article', 'journal')}
 
 
+def is_known(method: str) -> bool:
+  """Whether there are papers to cite for a method of this name."""
+  return method in _METHODS
+
+
 def citation(*methods: str) -> str:
   r"""A sentence that names the methods and cites, and the BibTeX it needs.
 

@@ -54,7 +54,7 @@ _MAY_IMPORT = {
   'models': set(),
   'data': set(),
   'cache': set(),
-  'reports': {'analysis'},
+  'reports': {'analysis', 'citations'},
   'analysis': set(),
   'checkpoint': set(),
   'citations': set(),

@@ -47,7 +47,9 @@ def measure(
   """
 
   def forward(variables, batch):
-    return model.apply(variables, batch)[0]['logits']
+    outputs, _ = model.apply(variables, batch)
+    # Other outputs cost nothing where there are logits.
+    return outputs.get('logits', outputs)
 
   zeros = {
     name: jnp.zeros((batch_size, *x.shape[1:]), x.dtype)
@@ -56,10 +58,10 @@ def measure(
   compiled = jax.jit(forward).lower(variables, zeros).compile()
   analysis = compiled.cost_analysis() or {}
   seconds = []
-  compiled(variables, zeros).block_until_ready()
+  jax.block_until_ready(compiled(variables, zeros))
   for _ in range(repeats):
     start = time.perf_counter()
-    compiled(variables, zeros).block_until_ready()
+    jax.block_until_ready(compiled(variables, zeros))
     seconds.append(time.perf_counter() - start)
   return Cost(
     parameters=sum(x.size for x in jax.tree.leaves(variables.params)),

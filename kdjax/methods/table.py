@@ -157,7 +157,7 @@ def make(asked: Options) -> Method:
     except OptionError:
       raise
     except ValueError as error:
-      raise OptionError('method', asked.method, str(error)) from error
+      raise _refused(asked, error) from error
 
   def teacher(model: Model) -> Model:
     for name in names:
@@ -207,6 +207,16 @@ def _unknown_tap(
   return OptionError(
     'method', asked.method, f'the {error.network} has no {error.name}; {known}'
   )
+
+
+def _refused(asked: Options, error: ValueError) -> OptionError:
+  """The error of a hyperparameter out of range, by the flag that names it."""
+  text = getattr(error, 'text', str(error))
+  argument = text.partition(' ')[0]
+  for part in filter(None, asked.set.split(',')):
+    if part.partition('=')[0].partition('.')[2].strip() == argument:
+      return OptionError('set', part.strip(), text.rstrip('.'))
+  return OptionError('method', asked.method, str(error))
 
 
 def _stages(

@@ -13,11 +13,13 @@ class Network(NamedTuple):
     model: The model.
     variables: Variables of one model, not stacked.
     measures: Measures on a task's test set by name; `{}` before an evaluation.
+    task: Name of the task of the measures; '' before an evaluation.
   """
 
   model: Model
   variables: ModelVariables
   measures: Mapping[str, float] = {}
+  task: str = ''
 
   @property
   def name(self) -> str:

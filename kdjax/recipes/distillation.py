@@ -151,8 +151,7 @@ def train_teachers(
 
 def _measured(experiment: Experiment, teacher: Network) -> Network:
   """The teacher with the task's measures; saved where it had not all."""
-  known = {name.partition('/')[0] for name in teacher.measures}
-  if not known >= set(experiment.task.measures):
+  if not training.is_measured(experiment, teacher):
     teacher = training.evaluate_network(experiment, teacher)
     stacked = jax.tree.map(lambda x: x[None], teacher.variables)
     found = {k: np.array([value]) for k, value in teacher.measures.items()}

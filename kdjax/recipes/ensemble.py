@@ -6,7 +6,7 @@ from kdjax import models
 from kdjax.methods import Method
 from kdjax.models import Model, Network
 from kdjax.recipes.distillation import Distilled, distil
-from kdjax.training import Experiment, evaluate_network
+from kdjax.training import Experiment, evaluate_network, is_measured
 from kdjax.transforms import LossTransform
 
 
@@ -43,7 +43,9 @@ def ensemble(
   """
   name, measure = next(iter(experiment.task.measures.items()))
   known = [
-    teacher if teacher.measures else evaluate_network(experiment, teacher)
+    teacher
+    if is_measured(experiment, teacher)
+    else evaluate_network(experiment, teacher)
     for teacher in teachers
   ]
   sign = 1 if measure.higher_is_better else -1

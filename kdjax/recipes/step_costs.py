@@ -61,7 +61,7 @@ def costs(
   # Only the number of labels matters to a compiler, and those of a large data
   # set take long to read: as many of every class stand in for them.
   batch = experiment.task.batch()
-  classes = models.taps(teacher, batch)['logits'][-1]
+  classes = models.taps(teacher, batch).get('logits', (1,))[-1]
   labels = np.arange(len(experiment.task.train), dtype=np.int32) % classes
   planned = plan(experiment, student, teacher, method, labels=lambda: labels)
   shapes = jax.eval_shape(teacher.init, jax.random.key(0), batch)

@@ -108,9 +108,9 @@ def read_metrics(workdir: str | pathlib.Path) -> list[dict]:
 
 
 def number(value: Any) -> float | None:
-  """Returns a number for JSON; None for NaN."""
+  """Returns a number for JSON; None for NaN and infinity."""
   value = float(value)
-  return None if math.isnan(value) else value
+  return value if math.isfinite(value) else None
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:

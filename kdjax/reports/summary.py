@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from rich import box, console, table
 
+from kdjax import citations
 from kdjax.analysis import paired_gain
 from kdjax.reports.recorder import number, write_atomically
 
@@ -87,8 +88,7 @@ def print_summary(
       'The teacher computed {computed:,} of {served:,} views; the others were '
       'kept.'.format(**summary['teacher_cache'])
     )
-  names = ', '.join(f"'{name}'" for name in summary['method'].split(','))
-  output.print(f'BibTeX of the papers: kdjax.citation({names})')
+  _print_citation(summary, output)
 
 
 def print_comparison(
@@ -118,6 +118,15 @@ def print_comparison(
     output.print(
       f'{gain["of"]} over {gain["over"]}: {_gain_cell(gain, measure)}'
     )
+  _print_citation(summary, output)
+
+
+def _print_citation(summary: dict[str, Any], output: console.Console) -> None:
+  """Names the function that gives the papers of the shipped methods."""
+  known = filter(citations.is_known, summary['method'].split(','))
+  names = ', '.join(f"'{name}'" for name in known)
+  if names:
+    output.print(f'BibTeX of the papers: kdjax.citation({names})')
 
 
 def _print_other_measures(

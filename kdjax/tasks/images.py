@@ -41,8 +41,7 @@ class Options(options.Options):
   measures: str = options.option(
     'accuracy',
     'Measures to report for every network beside cross-entropy (loss), '
-    'separated by commas; the first measure decides whether distillation '
-    'helped. Measures: '
+    'separated by commas; reports compare networks by the first. Measures: '
     f'{", ".join(name for name in measures.names() if name != "loss")}.',
   )
 

@@ -5,7 +5,11 @@
 
 from kdjax.training.ahead import Ahead
 from kdjax.training.budget import Budget
-from kdjax.training.build import evaluate_network, teacher_outputs_read
+from kdjax.training.build import (
+  evaluate_network,
+  is_measured,
+  teacher_outputs_read,
+)
 from kdjax.training.cached_teacher import CachedTeacher
 from kdjax.training.ending import DivergenceError, Interrupted, StopSignal
 from kdjax.training.epoch_parts import Epoch
@@ -64,6 +68,7 @@ __all__ = [
   'init_students',
   'initialize',
   'is_first',
+  'is_measured',
   'lower',
   'lower_student',
   'make_eval_step',

@@ -230,7 +230,14 @@ def evaluate_network(experiment: Experiment, network: Network) -> Network:
   stacked = jax.tree.map(lambda x: x[None], network.variables)
   found = evaluate(experiment, network.model, stacked)
   measures = {name: float(values[0]) for name, values in found.items()}
-  return network._replace(measures=measures)
+  return network._replace(measures=measures, task=experiment.task.name)
+
+
+def is_measured(experiment: Experiment, network: Network) -> bool:
+  """Returns whether the network has all measures of the experiment's task."""
+  known = {name.partition('/')[0] for name in network.measures}
+  same = network.task == experiment.task.name
+  return same and known >= set(experiment.task.measures)
 
 
 def epoch_means(

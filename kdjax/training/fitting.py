@@ -25,6 +25,7 @@ class Fitted(NamedTuple):
     measures: Measures on the test set after the last epoch, `[seeds]` each.
     steps: Number of steps in this process.
     seconds: Seconds for these steps, evaluation and checkpoints included.
+    task: Name of the task of the measures.
   """
 
   model: Model
@@ -32,6 +33,7 @@ class Fitted(NamedTuple):
   measures: dict[str, np.ndarray]
   steps: int = 0
   seconds: float = 0.0
+  task: str = ''
 
   def network(self, place: int = 0) -> Network:
     """Returns one of the trained networks, the first by default."""
@@ -39,6 +41,7 @@ class Fitted(NamedTuple):
       self.model,
       jax.tree.map(lambda x: x[place], self.variables),
       {name: float(values[place]) for name, values in self.measures.items()},
+      self.task,
     )
 
 
@@ -76,7 +79,8 @@ def fit(experiment: Experiment, run: Run) -> Fitted:
   if test is None:
     test = evaluate(states.model)
   steps = (run.epochs - done) * experiment.steps_per_epoch
-  fitted = Fitted(run.student, states.model, test, steps, seconds)
+  task = experiment.task.name
+  fitted = Fitted(run.student, states.model, test, steps, seconds, task)
   save(experiment, run.name, fitted, budget.all_seeds, run.epochs)
   return fitted
 

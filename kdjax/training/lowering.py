@@ -94,11 +94,12 @@ def _program(
 
 def _teacher(experiment: Experiment, run: Run, batch: Any) -> ProgramCost:
   assert run.teacher is not None
-  model, variables, _ = run.teacher
+  model, variables = run.teacher[:2]
 
   def forward(variables, shared, batch):
     del shared
-    return model.apply(variables, batch)[0]['logits']
+    outputs, _ = model.apply(variables, batch)
+    return outputs.get('logits', outputs)
 
   return _cost(experiment, forward, (variables, (), batch), variables.params)
 

@@ -35,6 +35,16 @@ def test_flops_do_not_depend_on_the_batch():
   assert flops[0] == pytest.approx(flops[1], rel=1e-3)
 
 
+def test_a_network_may_answer_without_logits():
+  model = models.from_function(
+    lambda params, x: {'prediction': x.reshape(x.shape[0], -1) @ params},
+    jnp.ones((64, 3)),
+  )
+  variables = model.init(None, None)
+  cost = deploy.measure(model, variables, _BATCH, batch_size=4, repeats=1)
+  assert cost.flops_per_example == pytest.approx(2 * 64 * 3, rel=0.1)
+
+
 def test_batch_statistics_weigh_but_are_not_trained():
   model = models.from_linen(models.ConvNet((4,), (1,), 3))
   variables = jax.jit(model.init)(jax.random.key(0), _BATCH)

@@ -70,7 +70,14 @@ def attempt(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
       ['--method=dkd', '--set=dkd.temperature=-1'],
       ['--set=dkd.temperature=-1:', 'above 0'],
     ),
-    (['--method=dkd', '--set=dkd.beta=two'], ['--method=dkd:', 'beta', 'two']),
+    (
+      ['--method=dkd,at', '--set=at.p=2,dkd.beta=two'],
+      ['--set=dkd.beta=two:', 'beta must be a number 0 or above'],
+    ),
+    (
+      ['--method=dkd', '--set=dkd.beta=-1'],
+      ['--set=dkd.beta=-1:', 'beta must be 0 or above'],
+    ),
     (
       ['--method=fitnets', '--epochs=3', '--hint_epochs=3'],
       ['--hint_epochs=3:', 'epochs=3'],

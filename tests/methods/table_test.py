@@ -251,7 +251,7 @@ def test_booleans_reach_the_loss(text, batch_norm):
 def test_what_the_loss_itself_refuses(method, text, words):
   with pytest.raises(OptionError, match=words) as caught:
     _stage(method, set=text)
-  assert str(caught.value).startswith(f'method={method}: ')
+  assert str(caught.value).startswith(f'set={text}: ')
 
 
 @pytest.mark.parametrize(

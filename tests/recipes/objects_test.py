@@ -250,10 +250,21 @@ def test_the_report_shows_every_measure(whole):
   assert 'The teacher computed 90 of 384 views' in text
 
 
-@pytest.mark.parametrize('known', [{}, {'accuracy': 0.1, 'loss': 9.0}])
-def test_a_teacher_of_another_task_is_measured_anew(whole, tmp_path, known):
+@pytest.mark.parametrize(
+  ('known', 'task'),
+  [
+    ({}, ''),
+    ({'accuracy': 0.1, 'loss': 9.0}, 'table'),
+    ('wrong', 'other'),
+  ],
+)
+def test_a_teacher_of_another_task_is_measured_anew(
+  whole, tmp_path, known, task
+):
   _, taught = whole
-  teacher = taught.teacher._replace(measures=known)
+  if known == 'wrong':  # all measures, of another task
+    known = dict.fromkeys(taught.teacher.measures, 0.5)
+  teacher = taught.teacher._replace(measures=known, task=task)
   result = recipes.distil(
     _experiment(tmp_path, Observer()),
     _STUDENT,

@@ -289,6 +289,16 @@ def test_the_papers_to_cite_are_named():
   assert "kdjax.citation('kd', 'rkd')" in text
 
 
+def test_a_loss_of_ones_own_has_no_paper():
+  assert 'citation' not in _printed(_summary(method='loss'))
+
+
+def test_infinity_is_no_json(tmp_path):
+  reports.write_summary(tmp_path, {'loss': [float('inf'), 1.0]})
+  text = (tmp_path / 'summary.json').read_text()
+  assert json.loads(text) == {'loss': [None, 1.0]}
+
+
 def _comparison(first, measure):
   """Three students of one teacher, one of which is another network."""
   teacher = {**_NETWORK, 'model': 'mlp_teacher', first: 0.9}
@@ -319,7 +329,10 @@ def test_a_comparison_shows_students_teachers_and_gains():
   assert _row(text, 'direct mlp_student') == 'mlp_teacher 90.00 60.00 ± 14.14'
   assert _row(text, 'assistant mlp_assistant').startswith('mlp_teacher')
   assert 'direct over scratch: +20.00 (-10.00 to +50.00)' in text
-  assert text.splitlines()[-1] == 'assistant over direct: -50.00'
+  assert text.splitlines()[-2:] == [
+    'assistant over direct: -50.00',
+    "BibTeX of the papers: kdjax.citation('kd')",
+  ]
 
 
 def test_a_comparison_is_in_the_unit_of_its_measure():
