@@ -146,19 +146,17 @@ from kdjax.losses.response.label_smoothing import (
   teacher_free_loss,
 )
 from kdjax.losses.response.linear import (
-  linear_forward_kl_loss,
-  linear_generalised_jensen_shannon_loss,
-  linear_reverse_kl_loss,
-  linear_soft_target_loss,
-  linear_top_k_soft_target_loss,
-)
-from kdjax.losses.response.linear_mixtures import (
   linear_adaptive_kl_loss,
   linear_alpha_beta_loss,
+  linear_forward_kl_loss,
+  linear_generalised_jensen_shannon_loss,
   linear_interpolated_target_loss,
+  linear_reverse_kl_loss,
   linear_sampled_soft_target_loss,
   linear_skew_kl_loss,
   linear_skew_reverse_kl_loss,
+  linear_soft_target_loss,
+  linear_top_k_soft_target_loss,
 )
 from kdjax.losses.response.multi_label import (
   multi_label_soft_target_loss,
