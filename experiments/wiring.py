@@ -151,6 +151,8 @@ def make_models(
   """
   found = {}
   for name in (part.strip() for part in names.split(',')):
+    if name in found:
+      raise OptionError(flag, names, f'names {name} twice')
     if name not in models.names():
       allowed = f'must be one of {", ".join(models.names())}'
       raise OptionError(flag, name, allowed)

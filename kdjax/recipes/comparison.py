@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from kdjax import reports
 from kdjax.recipes.distillation import Distilled
 from kdjax.recipes.summary import describe, describe_measure
@@ -66,7 +69,9 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
 
 def _kind(result: Distilled) -> tuple:
   """What must be equal for students to be compared in pairs of seeds."""
-  return result.student.name, result.experiment.budget.all_seeds
+  # Networks of other sizes may share a name, such as Sequential.
+  shapes = jax.tree.map(jnp.shape, result.distilled.variables)
+  return result.student.name, shapes, result.experiment.budget.all_seeds
 
 
 def _student(result: Distilled, fitted: Fitted, name: str) -> dict[str, Any]:

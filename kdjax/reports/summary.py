@@ -187,7 +187,8 @@ def shown(value: float, measure: dict[str, Any]) -> str:
 
 def _mean_and_std(values: dict[str, Any], measure: dict[str, Any]) -> str:
   mean, std = (shown(values[name], measure) for name in ('mean', 'std'))
-  return f'{mean} ± {std}'
+  # The spread of a single seed is unknown.
+  return f'{mean} ± {std}' if len(values[measure['name']]) > 1 else mean
 
 
 def _signed(value: float, measure: dict[str, Any]) -> str:

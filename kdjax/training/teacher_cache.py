@@ -110,9 +110,10 @@ def open_cache(
 
 def _directory(experiment: Experiment) -> pathlib.Path:
   """Returns the directory of a cache on disk, which may not exist yet."""
-  if experiment.teacher_options.cache_dir:
-    return pathlib.Path(experiment.teacher_options.cache_dir).expanduser()
-  return experiment.workdir / 'teacher_cache'
+  given = experiment.teacher_options.cache_dir
+  whole = pathlib.Path(given or experiment.workdir / 'teacher_cache')
+  # Each part of an experiment may have a teacher of its own.
+  return whole.expanduser() / experiment.prefix
 
 
 def _verify(
@@ -191,8 +192,8 @@ def _refused(experiment: Experiment, function: Callable, *args: Any) -> Any:
   try:
     return function(_directory(experiment), *args)
   except (cache.CacheError, OSError) as error:
-    value = experiment.teacher_options.cache_dir
-    raise OptionError('teacher_cache_dir', value, str(error)) from error
+    place = experiment.teacher_options.cache_dir or _directory(experiment)
+    raise OptionError('teacher_cache_dir', place, str(error)) from error
 
 
 def _check_size(experiment: Experiment, kept: Shapes) -> None:
