@@ -1,4 +1,4 @@
-"""What the binaries share: flags, help, errors of one line, directories."""
+"""Parts of all binaries: flags, help, errors of one line, directories."""
 
 import contextlib
 import dataclasses
@@ -41,7 +41,7 @@ _ERRORS = (
   reports.WorkdirError,
   training.DivergenceError,
 )
-# What may differ between a run and its continuation.
+# Options that may differ between a run and its continuation.
 _WHEREABOUTS = ('data_dir',)
 
 _DEFINE: dict[Any, Callable[..., Any]] = {
@@ -188,7 +188,7 @@ def claim_workdir(program: str, given: Asked, *words: str) -> pathlib.Path:
         FLAGS.workdir or _new_workdir(words or (program,)),
         settings,
         resume=FLAGS.resume,
-        # Of runs from before there was such an option.
+        # Older runs had no such option.
         defaults=_deciding({kind: kind() for kind in given}),
       )
     )
@@ -294,7 +294,7 @@ def parse(argv: Sequence[str]) -> list[str]:
 
 
 def _help(doc: str) -> str:
-  """What the binary does, an example, and its own flags in groups."""
+  """The binary's purpose, an example, and its own flags in groups."""
   lines = [doc.strip()]
   for title, names in _GROUPS.items():
     lines += ['', f'{title}:']

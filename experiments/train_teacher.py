@@ -21,7 +21,7 @@ _OPTIONS = (tasks.Options, models.Options, recipes.Options, Budget)
 common.define_run_flags()
 common.define_flags(
   *_OPTIONS,
-  # What a student alone has.
+  # Options of students.
   without=(
     'transfer_examples',
     'student',

@@ -15,7 +15,7 @@ from kdjax.options import OptionError
 from kdjax.tasks import Task
 from kdjax.training import Budget, Experiment, TeacherOptions
 
-# What `distill` and its kin are asked, in the order of --help.
+# The options of `distill` and its kin, in the order of --help.
 DISTILLATION = (
   tasks.Options,
   models.Options,

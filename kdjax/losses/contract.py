@@ -1,4 +1,4 @@
-"""What every loss promises, wherever it is called: the decorator `promises`.
+"""Promises that every loss keeps wherever it is called: `promises`.
 
 Errors name the loss, the argument and its value. Hyperparameters may be Python
 or NumPy numbers, arrays that JAX traces, or one number for each example. An
@@ -66,7 +66,7 @@ def fixed(kind: Kind) -> Kind:
 
 
 class Promise(NamedTuple):
-  """What a decorated loss promises; its attribute `promise`.
+  """The promise of a decorated loss, its attribute `promise`.
 
   Attributes:
     result: What it returns.
@@ -166,7 +166,7 @@ def _call(function, bound, result: Result, kinds) -> Any:
 
 
 def _of_nothing(bound, first: Any) -> Any:
-  """What a scalar loss returns for a batch without examples."""
+  """The result of a scalar loss for a batch without examples."""
   zero = jnp.zeros((), numerics.at_least_float32(first).dtype)
   memory = bound.arguments.get('memory')
   return zero if memory is None else (zero, memory)

@@ -1,4 +1,4 @@
-"""What a method is: terms beside the labels, in one stage or two."""
+"""The type of methods: terms beside the labels, in one stage or two."""
 
 import inspect
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Named(NamedTuple):
   takes_top_k: bool = False
 
   def hyperparameters(self) -> Parameters:
-    """What may be set, by name, of `terms` and `first` together."""
+    """The hyperparameters of `terms` and `first` together, by name."""
     found = hyperparameters_of(self.terms)
     if self.first:
       found = hyperparameters_of(self.first) | found
@@ -100,7 +100,7 @@ def passes(*factories: Callable) -> Callable[[Callable], Callable]:
 
 
 def hyperparameters_of(terms: Callable) -> Parameters:
-  """What may be given to terms by keyword: their own, and what they hand on."""
+  """The keywords of terms: their own, and those of their factories."""
   functions = (terms, *getattr(terms, 'factories', ()))
   found: Parameters = {}
   for function in functions:

@@ -35,7 +35,7 @@ _SHORT = {
   'top_k': (('kd_top_k',), 'k'),
 }
 
-# What a method's own arguments may be; a transform's factory checks its own.
+# Rules of a method's own arguments; a transform's factory checks its own.
 _RULES = {
   'alpha': options.FRACTION,
   'temperature': options.POSITIVE,

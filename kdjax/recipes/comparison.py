@@ -68,7 +68,7 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
 
 
 def _kind(result: Distilled) -> tuple:
-  """What must be equal for students to be compared in pairs of seeds."""
+  """Students are compared in pairs of seeds if these values are equal."""
   # Networks of other sizes may share a name, such as Sequential.
   shapes = jax.tree.map(jnp.shape, result.distilled.variables)
   return result.student.name, shapes, result.experiment.budget.all_seeds

@@ -15,7 +15,7 @@ from kdjax.transforms import LossTransform
 
 
 class Distilled(NamedTuple):
-  """What a distillation found.
+  """The result of a distillation.
 
   Attributes:
     experiment: What it was asked.

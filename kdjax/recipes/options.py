@@ -1,4 +1,4 @@
-"""What a distillation does beside the method."""
+"""Options of a distillation beside its method."""
 
 import dataclasses
 

@@ -15,7 +15,7 @@ from kdjax.transforms import LossTransform
 
 
 class Plan(NamedTuple):
-  """What a method makes of a student and its teacher.
+  """A method bound to a student and its teacher.
 
   Attributes:
     student: The student as the method trains it.

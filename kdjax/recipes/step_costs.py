@@ -1,4 +1,4 @@
-"""What a step of distillation costs, from the compiler: nothing is run."""
+"""Costs of a step of distillation, from the compiler; no step runs."""
 
 from typing import NamedTuple
 

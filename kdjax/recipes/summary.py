@@ -70,7 +70,7 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
 
 
 def describe(task: Task, network: Network) -> dict[str, Any]:
-  """What a network is and costs, as JSON."""
+  """The name and the costs of a network, as JSON."""
   cost = deploy.measure(network.model, network.variables, task.batch())
   return {'model': network.name, **cost._asdict()}
 

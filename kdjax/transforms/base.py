@@ -1,4 +1,4 @@
-"""What a loss transform is, and what the factories share."""
+"""The type of loss transforms, and functions that their factories share."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ Outputs = Mapping[str, jax.Array]
 
 
 class LossVariables(NamedTuple):
-  """What a loss owns.
+  """Parameters and state that a loss owns.
 
   Attributes:
     params: Trained with the student by one optimizer: regressors, connectors,

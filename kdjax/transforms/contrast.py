@@ -24,7 +24,7 @@ from kdjax.transforms.numbers import Number, accepts
 
 
 class ContrastState(NamedTuple):
-  """What `contrastive_representation` carries from step to step.
+  """The state of `contrastive_representation` from step to step.
 
   Attributes:
     memory: Embeddings of every training example, and the constants.

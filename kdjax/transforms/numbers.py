@@ -56,7 +56,7 @@ def learned(start: float, *, gradient_scale: float | Schedule = 1.0) -> Learned:
   return Learned(log, jnp.exp, gradient_scale)
 
 
-# What a caller may give; inside of a factory it is a number or an array.
+# A caller may give any of these; a factory receives a number or an array.
 Number: TypeAlias = Any
 
 

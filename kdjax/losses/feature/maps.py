@@ -1,4 +1,4 @@
-"""What the losses on feature maps share: sizes, channel vectors, unit vectors.
+"""Arithmetic of losses on feature maps: sizes, channel and unit vectors.
 
 Feature maps are `[batch, height, width, channels]`.
 """

@@ -139,7 +139,7 @@ def gaussian_neuron_selectivity_loss(
     variance = jnp.mean(cross, axis=(1, 2), keepdims=True)
 
   def kernel_mean(squared):
-    # Where all channels are equal the variance is 0, and the kernel 1.
+    # Equal channels have the variance 0, and the kernel is 1.
     exponent = numerics.safe_divide(squared, 2 * variance)
     return jnp.mean(jnp.exp(-exponent), axis=(1, 2))
 

@@ -19,7 +19,7 @@ _DENSE_RATIO = 4
 
 
 class ContrastMemory(NamedTuple):
-  """What the loss remembers of every example of the training set.
+  """The memory of every example of the training set.
 
   Attributes:
     student: The student's embeddings, shape `[examples, dim]`.
@@ -216,6 +216,6 @@ def _updated(
   embeddings = jax.lax.stop_gradient(embeddings)
   old = numerics.at_least_float32(bank[jnp.where(write, index, 0)])
   new = momentum * old.astype(embeddings.dtype) + (1 - momentum) * embeddings
-  # What is not to be written goes past the end, where it is dropped.
+  # Rows that stay as they are get an index past the end, which is dropped.
   place = jnp.where(write, index, bank.shape[0])
   return bank.at[place].set(rows.unit(new).astype(bank.dtype), mode='drop')

@@ -200,5 +200,5 @@ def _rounding(gram: chex.Array) -> float:
 
 
 def _joint(shrink: chex.Array) -> jax.Array:
-  """What the epsilon takes from the cosine of a pair, as a share."""
+  """The share by which the epsilon lowers the cosine of a pair."""
   return shrink + shrink.T - shrink * shrink.T

@@ -57,7 +57,7 @@ def similarity_preserving_loss(
 
 @jax.custom_vjp
 def _squared_difference(x: chex.Array, y: chex.Array) -> jax.Array:
-  """Of the row-normalised Gram matrices of two sets of rows, summed."""
+  """The summed squared difference of two row-normalised Gram matrices."""
   return _squared_difference_forward(x, y)[0]
 
 
@@ -96,7 +96,7 @@ def _slopes(
   the rows takes the place of two.
   """
   unit = own * own_inverse
-  # Of the difference along a row, which does not change the loss.
+  # The difference along a row does not change the loss.
   along = jnp.sum((unit - other * other_inverse) * unit, axis=1, keepdims=True)
 
   def by_row(own_inverse, other_inverse, along):

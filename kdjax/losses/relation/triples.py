@@ -20,7 +20,7 @@ _BLOCK, _TILE = 4, 64
 
 
 class Angles(NamedTuple):
-  """What the cosines of one set of embeddings follow from.
+  """The parts from which the cosines of embeddings follow.
 
   Attributes:
     gram: Inner products of all pairs, shape `[batch, batch]`.
@@ -70,7 +70,7 @@ angle_differences.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 class _Sums(NamedTuple):
-  """What the triples add up to, with `w` the slope of the loss.
+  """The sum over the triples, with `w` the slope of the loss.
 
   Attributes:
     total: The loss.
@@ -119,7 +119,7 @@ def _tiling(batch: int) -> tuple[int, int]:
   if jax.default_backend() != 'cpu':
     # Many small steps would wait for their start: one tile. Not measured.
     return 2, -(-batch // 2) * 2
-  # Of equal tiles, and several of a small batch, whose tile would be most of
+  # Tiles are equal, and a small batch has several: one tile would be most of
   # the memory: it stays below 64 N^2 bytes.
   count = max(-(-batch // _TILE), 2)
   block = _BLOCK if batch >= 2 * _TILE else 2

@@ -75,7 +75,7 @@ def adaptive_kl_loss(
   total = head + tail
   some = total > 0
   total = jnp.where(some, total, 1)
-  # Where the predictions are equal any weights will do that sum to 1.
+  # Any weights that sum to 1 will do for equal predictions.
   of_forward, of_reverse = (
     jnp.where(some, gap / total, 0.5) for gap in (head, tail)
   )

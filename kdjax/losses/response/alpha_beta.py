@@ -108,7 +108,7 @@ def alpha_beta_loss(
 def _terms(
   larger: chex.Array, log_ratio: chex.Array, a: chex.Numeric, b: chex.Numeric
 ) -> jax.Array:
-  """What each class adds, from the logarithm of the larger probability down."""
+  """The term of each class, from the logarithm of its larger probability."""
   gap = -jnp.abs(log_ratio)
   mixed = jnp.where(log_ratio < 0, b, a) * gap
   own = (a + b) * gap
@@ -117,7 +117,7 @@ def _terms(
   rest, top = _ordered(high, jnp.zeros_like(high))
   bottom, middle = _ordered(low, rest)
   power = (a + b) * larger + top
-  # Where the two agree in a class whose power overflows, 0 * inf is meant as 0.
+  # 0 * inf is 0 here: the two agree in a class whose power overflows.
   power = jnp.where(gap == 0, jnp.minimum(power, _HIGHEST), power)
   divided = jnp.exp(power) * _second(top - middle, top - bottom)
   # Not `gap**2`: the derivative of its size is 0 at agreement.

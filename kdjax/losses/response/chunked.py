@@ -22,7 +22,7 @@ TokenLoss = Callable[[list[jax.Array], dict, dict], jax.Array]
 
 
 class Head(NamedTuple):
-  """What turns hidden states into logits: `hidden @ kernel + bias`.
+  """A head that makes logits of hidden states: `hidden @ kernel + bias`.
 
   Attributes:
     kernel: Shape `[dim, vocabulary]`.
@@ -46,7 +46,7 @@ class Tokens(NamedTuple):
 
 
 class Shared(NamedTuple):
-  """What all tokens share.
+  """Arrays that all tokens share.
 
   Attributes:
     heads: One for each network.
@@ -115,7 +115,7 @@ def _shape(count: int, groups: int, chunk: int) -> _Shape:
   size = count // groups
   width = min(max(chunk // groups, 1), size)
   steps = -(-size // width)
-  # Of equal width, rather than a last chunk that is mostly filled up.
+  # Chunks have equal widths: a short last one would be mostly padding.
   return _Shape(groups, size, steps, -(-size // steps))
 
 

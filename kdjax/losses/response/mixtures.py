@@ -73,7 +73,7 @@ def _compared(p_logits, q_logits, difference, keep) -> Predictions:
   terms = jnp.where(keep, jnp.exp(log_p) * difference, 0)
   mean = jnp.sum(terms, axis=-1, keepdims=True)
   excess = log_space.divergence(p_logits, q_logits, difference, keep)[..., None]
-  # Of two subtractions, the one of smaller numbers is rounded less: that of
+  # The subtraction of the smaller numbers is rounded less: that of
   # logits where the two agree, that of logarithms where logits are huge. The
   # rounding of a logarithm is that of 1 at least, by the sum inside of it.
   sizes = jnp.abs(difference) + jnp.abs(mean) + excess
@@ -205,7 +205,7 @@ def from_mixture(
 
 @with_slopes
 def _from_mixture(log_p, log_q, log_ratio, a) -> jax.Array:
-  """What each class adds."""
+  """The term of each class."""
   p, q = jnp.exp(log_p), jnp.exp(log_q)
   # The logarithm of a share of 0 has no derivative, but the mixture has: this
   # adds it, and nothing to the value.

@@ -77,7 +77,7 @@ def normalised_loss(
   student, teacher, keep = log_space.pair(student_logits, teacher_logits, valid)
   split = log_space.others(labels, keep)
   odds = [log_space.target_log_odds(x, split) for x in (student, teacher)]
-  # Where the label is masked both odds are -inf, and 0 * -inf is NaN.
+  # Both odds of a masked label are -inf, and 0 * -inf is NaN.
   log_student = jnp.where(split.labelled, odds[0], 0)
   target = -jax.nn.sigmoid(odds[1]) * jax.nn.log_sigmoid(log_student)
   by = contract.over_classes(temperature)

@@ -1,4 +1,4 @@
-"""What the connectors are made of: convolutions and a masked batch norm.
+"""The parts of connectors: convolutions and a masked batch norm.
 
 Convolutions start as PyTorch's do, in which the connectors were published:
 kernel and bias uniform within `1 / sqrt(fan_in)`.

@@ -11,7 +11,7 @@ from kdjax.transforms.connectors.layers import (
   TransposedConvolution,
 )
 
-# Of variance 2 / width, as the overhaul's code draws its kernels.
+# The variance is 2 / width, as in the kernels of the overhaul's code.
 _NORMAL = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 

@@ -1,4 +1,4 @@
-"""What the factories of feature losses share: taps, pairs, trained modules."""
+"""Parts that factories of feature losses share: taps, pairs, modules."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -88,7 +88,7 @@ def init_module(
 def apply_module(
   module: nn.Module, params: Any, state: Any, *inputs: Any, **options: Any
 ) -> tuple[Any, Any]:
-  """What a module returns, and its new state."""
+  """Applies a module; returns its result and its new state."""
   result, new = module.apply(
     {'params': params, **state}, *inputs, mutable=list(state), **options
   )

@@ -115,7 +115,7 @@ def vitkd(
 
 
 def _modules(targets) -> tuple[TokenAlignment, TokenGenerator]:
-  """What trains on the student's side, for teacher's grids of these shapes."""
+  """Modules on the student's side, for teacher's grids of these shapes."""
   dims = tuple(target.shape[-1] for target in targets)
   return TokenAlignment(dims[:-1]), TokenGenerator(dims[-1])
 

@@ -1,4 +1,4 @@
-"""What transforms of losses that look at one example at a time share."""
+"""Means of losses that look at one example at a time."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
