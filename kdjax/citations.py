@@ -5,7 +5,7 @@ import difflib
 from kdjax import __version__
 
 # Method -> how a sentence names it, and the keys of its papers.
-_METHODS = {
+METHODS = {
   'kd': ('soft targets', 'hinton2015distilling'),
   'kd_top_k': ("the teacher's top-k soft targets", 'hinton2015distilling'),
   'dkd': ('decoupled knowledge distillation', 'zhao2022decoupled'),
@@ -348,11 +348,6 @@ _PAPERS = {
 _KINDS = {'': ('misc', ''), 'Entropy': ('article', 'journal')}
 
 
-def is_known(method: str) -> bool:
-  """Whether there are papers to cite for a method of this name."""
-  return method in _METHODS
-
-
 def citation(*methods: str) -> str:
   r"""A sentence that names the methods and cites, and the BibTeX it needs.
 
@@ -366,12 +361,12 @@ def citation(*methods: str) -> str:
     ValueError: if there is no such method; it names the nearest.
   """
   for name in methods:
-    if name not in _METHODS:
-      near = ', '.join(difflib.get_close_matches(name, _METHODS, cutoff=0))
+    if name not in METHODS:
+      near = ', '.join(difflib.get_close_matches(name, METHODS, cutoff=0))
       raise ValueError(
         f'methods must be of kdjax.methods.NAMES, got {name!r}; near: {near}.'
       )
-  chosen = [_METHODS[name] for name in dict.fromkeys(methods)]
+  chosen = [METHODS[name] for name in dict.fromkeys(methods)]
   cited = [f'{words}~\\cite{{{keys}}}' for words, keys in chosen]
   most = ', '.join(cited[:-1])
   listed = ' and '.join([most, cited[-1]] if most else cited)

@@ -58,11 +58,11 @@ def test_the_whole_text_of_two_methods():
 
 
 def test_the_table_has_the_methods_there_are():
-  assert set(citations._METHODS) == set(methods.NAMES)
+  assert set(citations.METHODS) == set(methods.NAMES)
 
 
 def test_every_paper_belongs_to_a_method():
-  used = ','.join(keys for _, keys in citations._METHODS.values()).split(',')
+  used = ','.join(keys for _, keys in citations.METHODS.values()).split(',')
   assert set(used) == set(citations._PAPERS)
 
 

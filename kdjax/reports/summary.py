@@ -123,8 +123,8 @@ def print_comparison(
 
 def _print_citation(summary: dict[str, Any], output: console.Console) -> None:
   """Names the function that gives the papers of the shipped methods."""
-  known = filter(citations.is_known, summary['method'].split(','))
-  names = ', '.join(f"'{name}'" for name in known)
+  methods = summary['method'].split(',')
+  names = ', '.join(f"'{x}'" for x in methods if x in citations.METHODS)
   if names:
     output.print(f'BibTeX of the papers: kdjax.citation({names})')
 
