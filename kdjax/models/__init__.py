@@ -9,10 +9,8 @@ model with trained variables; `ensemble` makes one network of several.
 """
 
 from kdjax.models.adapters import from_function, from_linen, from_nnx
-from kdjax.models.convnet import ConvNet
 from kdjax.models.ensemble import ensemble, ensemble_model
 from kdjax.models.head import with_head
-from kdjax.models.mlp import MLP
 from kdjax.models.model import (
   Batch,
   Model,
@@ -23,11 +21,9 @@ from kdjax.models.model import (
 from kdjax.models.network import Network
 from kdjax.models.normalised import normalised
 from kdjax.models.options import Options
-from kdjax.models.resnet import ResNet
 from kdjax.models.reused import reuse_classifier
 from kdjax.models.top_k import with_top_k
-from kdjax.models.vit import ViT
-from kdjax.models.zoo import create, names
+from kdjax.models.zoo import MLP, ConvNet, ResNet, ViT, create, names
 
 __all__ = [
   'MLP',

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kdjax.models.transformer import Layer, Norm, matrix_product
+from kdjax.models.zoo.transformer import Layer, Norm, matrix_product
 
 
 class Patches(nn.Module):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kdjax.models.layers import ConvNorm, ConvStage
+from kdjax.models.zoo.layers import ConvNorm, ConvStage
 
 
 def pad_shortcut(x: chex.Array, width: int, *, stride: int) -> jax.Array:

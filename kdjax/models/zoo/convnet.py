@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kdjax.models.layers import ConvStage
+from kdjax.models.zoo.layers import ConvStage
 
 
 class ConvNet(nn.Module):

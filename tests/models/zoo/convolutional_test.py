@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kdjax import models
-from kdjax.models.layers import ConvNorm
-from kdjax.models.resnet import pad_shortcut
+from kdjax.models.zoo.layers import ConvNorm
+from kdjax.models.zoo.resnet import pad_shortcut
 
 
 def _conv(x, kernel, stride):
