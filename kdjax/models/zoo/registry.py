@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kdjax.models.adapters import from_linen
+from kdjax.models.model import Model
 from kdjax.models.zoo.convnet import ConvNet
 from kdjax.models.zoo.mlp import MLP
-from kdjax.models.model import Model
 from kdjax.models.zoo.resnet import ResNet
 from kdjax.models.zoo.vit import ViT
 

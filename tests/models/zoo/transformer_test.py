@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from references import vit as reference
 
-from kdjax.models import transformer
+from kdjax.models.zoo import transformer
 
 _POINTS = np.linspace(-10, 10, 2001, dtype=np.float32)
 
