@@ -15,7 +15,15 @@ import jax
 from absl import flags, logging
 
 from experiments import processes
-from kdjax import cache, checkpoint, data, options, reports, training
+from kdjax import (
+  cache,
+  checkpoint,
+  data,
+  models,
+  options,
+  reports,
+  training,
+)
 from kdjax.training import Experiment
 
 FLAGS = flags.FLAGS
@@ -38,6 +46,7 @@ _ERRORS = (
   data.DataError,
   cache.CacheError,
   checkpoint.CheckpointError,
+  models.WeightsError,
   reports.WorkdirError,
   training.DivergenceError,
 )

@@ -1,7 +1,7 @@
 """From options to objects: the door that names come in by."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -168,19 +168,87 @@ def load_teacher(asked: models.Options, dataset: data.Dataset) -> Network:
   """
   place = str(asked.teacher_checkpoint)
   try:
+    if models.is_weights(place):
+      return load_weights(
+        place,
+        asked.teacher,
+        dataset,
+        asked,
+        asked.teacher_mean,
+        asked.teacher_std,
+      )
     directory, note = recipes.read_note(place)
-    image: Any = note['batch'].get('image', {})
-    wanted = {
-      'model': (note['model'], asked.teacher or note['model']),
-      'classes': (note.get('classes'), dataset.classes),
-      'image_shape': (image.get('shape'), list(dataset.image_shape)),
-    }
-    for name, (found, right) in wanted.items():
-      if found != right:
-        raise checkpoint.CheckpointError(
-          f'{str(directory)!r} holds another network: its {name} is {found!r}, '
-          f'not {right!r}'
-        )
+    _check_note(directory, note, asked.teacher, dataset)
     return recipes.load(directory, precision=asked.precision)[0]
-  except checkpoint.CheckpointError as error:
+  except (checkpoint.CheckpointError, models.WeightsError) as error:
     raise OptionError('teacher_checkpoint', place, str(error)) from error
+
+
+def load_weights(
+  path: str,
+  dataset: data.Dataset,
+  name: str | None,
+  *,
+  flag: str,
+  mean: str | None = None,
+  std: str | None = None,
+  precision: str = 'float32',
+) -> Network:
+  """The network in a file of weights, from PyTorch or `export`.
+
+  Args:
+    path: The file.
+    dataset: Gives the number of classes and the size of the images.
+    name: Which network it is; None where the file says so.
+    flag: The flag that names it.
+    mean: Mean per channel of its images, as shares of 255. Default: what the
+      file says, or that of ImageNet.
+    std: Standard deviation per channel, likewise.
+    precision: Precision of the computation.
+
+  Raises:
+    CheckpointError: if nothing says which network it is, or it does not fit.
+    WeightsError: if the file is missing, damaged, or of another network.
+  """
+  note = models.read_torch_note(path)
+  if note:
+    _check_note(pathlib.Path(path), note, name, dataset)
+  elif name is None:
+    raise checkpoint.CheckpointError(
+      f'{path!r} does not say which network it holds: needs --{flag}'
+    )
+  model = models.create(
+    note.get('model', name),
+    classes=dataset.classes,
+    dtype=jnp.dtype(precision),
+  )
+  usual_mean, usual_std = models.IMAGENET
+  model = models.normalised(
+    model,
+    models.shares(mean) if mean else note.get('mean', usual_mean),
+    models.shares(std) if std else note.get('std', usual_std),
+  )
+  shape = (1, *dataset.image_shape)
+  batch = {'image': jax.ShapeDtypeStruct(shape, jnp.uint8)}
+  return models.load_torch(path, model, batch)
+
+
+def _check_note(
+  directory: pathlib.Path,
+  note: Mapping[str, Any],
+  name: str | None,
+  dataset: data.Dataset,
+) -> None:
+  """Raises CheckpointError unless a saved network fits the data."""
+  image: Any = note['batch'].get('image', {})
+  wanted = {
+    'model': (note['model'], name or note['model']),
+    'classes': (note.get('classes'), dataset.classes),
+    'image_shape': (image.get('shape'), list(dataset.image_shape)),
+  }
+  for field, (found, right) in wanted.items():
+    if found != right:
+      raise checkpoint.CheckpointError(
+        f'{str(directory)!r} holds another network: its {field} is {found!r}, '
+        f'not {right!r}'
+      )

@@ -6,9 +6,11 @@
 adds the best classes to the outputs of a model, and `with_head` adds its head.
 `normalised` makes a model that normalises its own images. A `Network` is a
 model with trained variables; `ensemble` makes one network of several.
+`load_torch` and `save_torch` convert networks from and for PyTorch.
 """
 
 from kdjax.models.adapters import from_function, from_linen, from_nnx
+from kdjax.models.beside import beside
 from kdjax.models.ensemble import ensemble, ensemble_model
 from kdjax.models.head import with_head
 from kdjax.models.model import (
@@ -19,13 +21,21 @@ from kdjax.models.model import (
   taps,
 )
 from kdjax.models.network import Network
-from kdjax.models.normalised import normalised
-from kdjax.models.options import Options
+from kdjax.models.normalised import IMAGENET, normalised
+from kdjax.models.options import Options, shares
+from kdjax.models.pytorch import (
+  WeightsError,
+  is_weights,
+  load_torch,
+  read_torch_note,
+  save_torch,
+)
 from kdjax.models.reused import reuse_classifier
 from kdjax.models.top_k import with_top_k
 from kdjax.models.zoo import MLP, ConvNet, ResNet, ViT, create, names
 
 __all__ = [
+  'IMAGENET',
   'MLP',
   'Batch',
   'ConvNet',
@@ -35,16 +45,23 @@ __all__ = [
   'Options',
   'ResNet',
   'ViT',
+  'WeightsError',
+  'beside',
   'create',
   'ensemble',
   'ensemble_model',
   'from_function',
   'from_linen',
   'from_nnx',
+  'is_weights',
+  'load_torch',
   'middle_stage',
   'names',
   'normalised',
+  'read_torch_note',
   'reuse_classifier',
+  'save_torch',
+  'shares',
   'taps',
   'with_head',
   'with_top_k',

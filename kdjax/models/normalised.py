@@ -7,6 +7,10 @@ import jax.numpy as jnp
 
 from kdjax.models.model import Batch, Model, ModelVariables, Outputs
 
+# Mean and standard deviation per channel that published weights expect, in
+# units of the stored pixel: 255 times (0.485, 0.456, 0.406) and so on.
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
 
 def normalised(
   model: Model, mean: Sequence[float], std: Sequence[float]

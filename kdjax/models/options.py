@@ -4,8 +4,36 @@ import dataclasses
 
 from kdjax import options
 from kdjax.models import zoo
+from kdjax.models.normalised import IMAGENET
 
 PRECISIONS = ('float32', 'bfloat16')
+
+
+def shares(text: str) -> tuple[float, ...]:
+  """Returns numbers per channel in units of the stored pixel.
+
+  Args:
+    text: Shares of 255 with commas, as PyTorch's `Normalize` takes them.
+  """
+  return tuple(255 * float(part) for part in text.split(','))
+
+
+def _shares_from(low: float) -> options.Rule:
+  def good(text: str) -> bool:
+    try:
+      return all(low <= number / 255 <= 1 for number in shares(text))
+    except ValueError:
+      return False
+
+  return options.Rule(
+    good, f'must be numbers from {low:g} to 1, one per channel, with commas'
+  )
+
+
+MEAN, STD = _shares_from(0), _shares_from(0.001)
+_USUAL_MEAN, _USUAL_STD = (
+  ','.join(f'{x / 255:.4g}' for x in numbers) for numbers in IMAGENET
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +53,22 @@ class Options(options.Options):
     options.one_of(zoo.names()),
   )
   teacher_checkpoint: str | None = options.option(
-    None, 'Directory of a trained teacher; without it a teacher is trained.'
+    None,
+    'A trained teacher: a directory, or a .safetensors or .pth file from '
+    'PyTorch; without it a teacher is trained.',
+  )
+  teacher_mean: str | None = options.option(
+    None,
+    'Mean per channel, as a share of 255, of the images that a teacher from '
+    'PyTorch expects. Default: what the file says, or that of ImageNet, '
+    f'{_USUAL_MEAN}.',
+    MEAN,
+  )
+  teacher_std: str | None = options.option(
+    None,
+    f'Standard deviation per channel of these images. Default: likewise, '
+    f'{_USUAL_STD}.',
+    STD,
   )
   precision: str = options.option(
     'float32',

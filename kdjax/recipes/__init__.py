@@ -10,10 +10,10 @@ from kdjax.recipes.distillation import (
   train_teachers,
 )
 from kdjax.recipes.ensemble import ensemble
-from kdjax.recipes.evaluation import evaluate
+from kdjax.recipes.evaluation import evaluate, evaluate_one
 from kdjax.recipes.options import Options
 from kdjax.recipes.planning import Plan, check, check_devices, plan
-from kdjax.recipes.saved import load, read_note
+from kdjax.recipes.saved import export, load, read_note
 from kdjax.recipes.step_costs import DistillationCosts, costs
 from kdjax.recipes.summary import describe, describe_measure, summarise
 
@@ -32,6 +32,8 @@ __all__ = [
   'distil',
   'ensemble',
   'evaluate',
+  'evaluate_one',
+  'export',
   'load',
   'plan',
   'read_note',

@@ -3,14 +3,18 @@
 import pathlib
 from typing import Any
 
-from kdjax import tasks, training
+from kdjax import models, tasks, training
+from kdjax.models import Network
 from kdjax.recipes import saved
 from kdjax.tasks import Task
 from kdjax.training import Budget, Experiment
 
 
 def evaluate(
-  directory: str | pathlib.Path, task: Task | None = None
+  directory: str | pathlib.Path,
+  task: Task | None = None,
+  *,
+  teacher: Network | None = None,
 ) -> list[dict[str, Any]]:
   """The measures of every network that a run has saved.
 
@@ -18,11 +22,14 @@ def evaluate(
   examples come from.
 
   Args:
-    directory: `workdir/teacher`, `workdir/distilled`, ...
+    directory: `workdir/teacher`, `workdir/distilled`, ..., or a file that
+      `export` wrote.
     task: Where to test; by default the images that the networks learned from.
+    teacher: The network to compare the answers with; None for no comparison.
 
   Returns:
-    A dict per network: `model, dataset, seed, examples`, and its measures.
+    A dict per network: `model, dataset, seed, examples`, its measures, and its
+    `agreement` with the teacher.
 
   Raises:
     CheckpointError: if there is no network.
@@ -31,17 +38,27 @@ def evaluate(
   directory, note = saved.read_note(directory)
   if task is None:
     _, task = tasks.load(tasks.Options(dataset=note['dataset']))
-  experiment = Experiment(task, Budget(), directory)
-  results = []
-  for seed, network in zip(note['seeds'], saved.load(directory), strict=True):
-    found = training.evaluate_network(experiment, network)
-    results.append(
-      {
-        'model': network.name,
-        'dataset': task.name,
-        'seed': seed,
-        **found.measures,
-        'examples': len(task.test),
-      }
-    )
-  return results
+  networks = saved.load(directory)
+  return [
+    {**evaluate_one(network, task, teacher=teacher), 'seed': seed}
+    for seed, network in zip(note['seeds'], networks, strict=True)
+  ]
+
+
+def evaluate_one(
+  network: Network, task: Task, *, teacher: Network | None = None
+) -> dict[str, Any]:
+  """The measures of one network, see `evaluate`; the dict has no `seed`."""
+  asked = task
+  if teacher is not None:
+    measures = {**task.measures, 'agreement': tasks.agreement()}
+    asked = task._replace(measures=measures)
+    network = network._replace(model=models.beside(network.model, teacher))
+  experiment = Experiment(asked, Budget(), pathlib.Path())
+  found = training.evaluate_network(experiment, network)
+  return {
+    'model': network.name,
+    'dataset': task.name,
+    **found.measures,
+    'examples': len(task.test),
+  }

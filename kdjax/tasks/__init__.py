@@ -5,7 +5,14 @@ images by its options.
 """
 
 from kdjax.tasks.images import Options, load, transfer
-from kdjax.tasks.measures import Measure, correct, of_classes, values
+from kdjax.tasks.measures import (
+  Measure,
+  agreement,
+  correct,
+  of_classes,
+  values,
+)
+from kdjax.tasks.measures import names as measure_names
 from kdjax.tasks.task import (
   Task,
   batch_of_note,
@@ -17,10 +24,12 @@ __all__ = [
   'Measure',
   'Options',
   'Task',
+  'agreement',
   'batch_of_note',
   'classification',
   'correct',
   'load',
+  'measure_names',
   'note_of_batch',
   'of_classes',
   'transfer',

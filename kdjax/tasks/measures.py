@@ -74,9 +74,14 @@ def of_classes(classes: int, names: tuple[str, ...]) -> dict[str, Measure]:
   return {name: made[name]() for name in names}
 
 
-def names() -> tuple[str, ...]:
-  """Returns the names for `of_classes`."""
-  return _NAMES
+def names(classes: int | None = None) -> tuple[str, ...]:
+  """Returns the names for `of_classes`.
+
+  Args:
+    classes: Number of classes; None for the names that some number allows.
+  """
+  few = classes is not None and classes < 5
+  return tuple(name for name in _NAMES if not (few and name == 'top_5'))
 
 
 def correct(outputs: Mapping[str, jax.Array], batch: Mapping) -> jax.Array:
@@ -130,6 +135,27 @@ def cross_entropy() -> Measure:
     return {'sum': total, 'examples': jnp.sum(real)}
 
   return Measure(sums, _mean, higher_is_better=False, unit='nats')
+
+
+def agreement() -> Measure:
+  """The share of examples for which student and teacher predict one class.
+
+  Reads `teacher_logits` beside `logits`, see `models.beside`.
+
+  References:
+    Stanton et al., `Does Knowledge Distillation Really Work?
+    <https://arxiv.org/abs/2106.05945>`_, 2021, equation 2.
+  """
+
+  def sums(outputs, batch, real):
+    del batch
+    student, teacher = (
+      jnp.argmax(outputs[name], axis=-1)
+      for name in ('logits', 'teacher_logits')
+    )
+    return {'sum': jnp.sum(real & (student == teacher)), 'examples': real.sum()}
+
+  return Measure(sums, _mean)
 
 
 def macro_f1(classes: int) -> Measure:
