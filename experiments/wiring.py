@@ -171,11 +171,12 @@ def load_teacher(asked: models.Options, dataset: data.Dataset) -> Network:
     if models.is_weights(place):
       return load_weights(
         place,
-        asked.teacher,
         dataset,
-        asked,
-        asked.teacher_mean,
-        asked.teacher_std,
+        asked.teacher,
+        flag='teacher',
+        mean=asked.teacher_mean,
+        std=asked.teacher_std,
+        precision=asked.precision,
       )
     directory, note = recipes.read_note(place)
     _check_note(directory, note, asked.teacher, dataset)
@@ -218,7 +219,7 @@ def load_weights(
       f'{path!r} does not say which network it holds: needs --{flag}'
     )
   model = models.create(
-    note.get('model', name),
+    str(note.get('model', name)),
     classes=dataset.classes,
     dtype=jnp.dtype(precision),
   )

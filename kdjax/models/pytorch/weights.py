@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from kdjax.models.model import Batch, Model, ModelVariables
+from kdjax.models.model import Model, ModelVariables
 from kdjax.models.network import Network
 from kdjax.models.pytorch import files, names
 from kdjax.models.pytorch.error import WeightsError
@@ -75,7 +75,7 @@ class _Place(NamedTuple):
 
 
 def load_torch(
-  path: str | pathlib.Path, model: Model, batch: Batch | None = None
+  path: str | pathlib.Path, model: Model, batch: Any = None
 ) -> Network:
   """Loads weights that PyTorch trained into a network of the zoo.
 
@@ -92,8 +92,9 @@ def load_torch(
     path: `.safetensors`, or `.pth`, `.pt` or `.bin` that holds a `state_dict`.
       No code in the file is run.
     model: A network of `models.create`, which may be `normalised`.
-    batch: Shapes of a batch; by default one image of 224 x 224 x 3. Only
-      networks with trained positions depend on it.
+    batch: Shapes and dtypes of a batch, as arrays or `jax.ShapeDtypeStruct`;
+      by default of an image of 224 x 224 x 3. Only networks with trained
+      positions depend on the size.
 
   Returns:
     The network, with float32 variables.
