@@ -64,9 +64,15 @@ class GroupBlock(nn.Module):
     y = last(y, train)
     if self.stride == 1:
       return x + y
-    border = (1, 1)
-    pooled = nn.avg_pool(x, (3, 3), strides=(2, 2), padding=(border, border))
-    return jnp.concatenate([y, pooled], -1)
+    return jnp.concatenate([y, _halve(x)], -1)
+
+
+def _halve(x: chex.Array) -> jax.Array:
+  """Mean over 3x3 pixels with stride 2; zeros around the map count."""
+  border = (1, 1)
+  # `nn.avg_pool` divides by an integer array, which strict promotion refuses.
+  total = nn.pool(x, 0.0, jax.lax.add, (3, 3), (2, 2), (border, border))
+  return total / 9.0
 
 
 class SplitBlock(nn.Module):
