@@ -1,5 +1,7 @@
 """The networks of this room by name, for command lines."""
 
+from typing import Any
+
 import chex
 import jax.numpy as jnp
 from flax import linen as nn
@@ -8,8 +10,12 @@ from kdjax.models.adapters import from_linen
 from kdjax.models.model import Model
 from kdjax.models.zoo.convnet import ConvNet
 from kdjax.models.zoo.mlp import MLP
+from kdjax.models.zoo.mobilenet import MobileNetV2
 from kdjax.models.zoo.resnet import ResNet
+from kdjax.models.zoo.shufflenet import GroupBlock, ShuffleNet, SplitBlock
+from kdjax.models.zoo.vgg import VGG
 from kdjax.models.zoo.vit import ViT
+from kdjax.models.zoo.wide_resnet import WideResNet
 
 
 def create(
@@ -67,8 +73,22 @@ def _convnet(widths: tuple[int, ...], convolutions: tuple[int, ...]):
 
 
 def _resnet(depth: int):
+  return _normed(ResNet, depth=depth)
+
+
+def _resnet_b(depth: int, wide: bool = False):
+  """RepDistiller's, with projections; 4 times as wide after the stem."""
+  widths = {'stem_width': 32, 'widths': (64, 128, 256)} if wide else {}
+  return _normed(ResNet, depth=depth, projection=True, **widths)
+
+
+def _normed(network: type[nn.Module], **settings: Any):
+  """Networks that have batch norm, and so an `axis_name`."""
+
   def make(classes, dtype, axis_name) -> nn.Module:
-    return ResNet(depth, classes, dtype=dtype, axis_name=axis_name)
+    return network(
+      classes=classes, dtype=dtype, axis_name=axis_name, **settings
+    )
 
   return make
 
@@ -97,4 +117,40 @@ _FACTORIES = {
   'resnet44': _resnet(44),
   'resnet56': _resnet(56),
   'resnet110': _resnet(110),
+  # The networks of RepDistiller's tables for CIFAR-100.
+  'resnet8b': _resnet_b(8),
+  'resnet14b': _resnet_b(14),
+  'resnet20b': _resnet_b(20),
+  'resnet32b': _resnet_b(32),
+  'resnet44b': _resnet_b(44),
+  'resnet56b': _resnet_b(56),
+  'resnet110b': _resnet_b(110),
+  'resnet8x4': _resnet_b(8, wide=True),
+  'resnet32x4': _resnet_b(32, wide=True),
+  'wrn16_1': _normed(WideResNet, depth=16, widen=1),
+  'wrn16_2': _normed(WideResNet, depth=16, widen=2),
+  'wrn40_1': _normed(WideResNet, depth=40, widen=1),
+  'wrn40_2': _normed(WideResNet, depth=40, widen=2),
+  'vgg8': _normed(VGG, convolutions=(1, 1, 1, 1, 1)),
+  'vgg11': _normed(VGG, convolutions=(1, 1, 2, 2, 2)),
+  'vgg13': _normed(VGG, convolutions=(2, 2, 2, 2, 2)),
+  'vgg16': _normed(VGG, convolutions=(2, 2, 3, 3, 3)),
+  'vgg19': _normed(VGG, convolutions=(2, 2, 4, 4, 4)),
+  'mobilenetv2_half': _normed(
+    MobileNetV2,
+    multiplier=0.5,
+    divisor=1,
+    first_stride=1,
+    expand=True,
+    activation=nn.relu,
+    dropout=0.0,
+  ),
+  'shufflenetv1': _normed(
+    ShuffleNet, block=GroupBlock, widths=(240, 480, 960)
+  ),
+  'shufflenetv2': _normed(
+    ShuffleNet, block=SplitBlock, widths=(116, 232, 464), features=1024
+  ),
+  # For images of ImageNet's size.
+  'mobilenetv2': _normed(MobileNetV2),
 }

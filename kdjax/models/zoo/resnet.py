@@ -118,10 +118,12 @@ class ResNet(nn.Module):
   Attributes:
     depth: Number of layers, 6n + 2: 20, 32, 44, 56 and 110 in the paper.
     classes: Number of logits.
-    projection: Whether the shortcuts into stages 2 and 3 are 1x1 convolutions
-      with batch norm (option B) or have no parameters (option A, the paper's
-      choice). RepDistiller's CIFAR-100 ResNets use option B.
+    projection: Whether the shortcuts between maps of different shapes are 1x1
+      convolutions with batch norm (option B) or have no parameters (option A,
+      the paper's choice). RepDistiller's CIFAR-100 ResNets use option B.
     widths: Channels of the three stages.
+    stem_width: Channels of the stem; None takes those of the first stage.
+      RepDistiller's `resnet8x4` and `resnet32x4` have 32 before 64.
     dtype: Dtype of the computation; parameters, statistics, logits are float32.
     axis_name: Mapped axis over which batch norm averages its statistics when
       training, so that it sees the global batch.
@@ -138,6 +140,7 @@ class ResNet(nn.Module):
   classes: int
   projection: bool = False
   widths: Sequence[int] = (16, 32, 64)
+  stem_width: int | None = None
   dtype: chex.ArrayDType = jnp.float32
   axis_name: str | None = None
 
@@ -152,7 +155,8 @@ class ResNet(nn.Module):
   def __call__(self, x: chex.Array, train: bool = False) -> jax.Array:
     """Maps `[batch, h, w, channels]` to float32 logits `[batch, classes]`."""
     settings = {'dtype': self.dtype, 'axis_name': self.axis_name}
-    x = ConvStage(self.widths[0], 1, **settings, name='stem')(x, train)
+    stem = self.stem_width or self.widths[0]
+    x = ConvStage(stem, 1, **settings, name='stem')(x, train)
     for i, width in enumerate(self.widths, start=1):
       stage = Stage(
         width,
