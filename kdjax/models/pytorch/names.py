@@ -96,12 +96,57 @@ def _resnet(head: str, shortcut: str) -> tuple[Line, ...]:
   )
 
 
+_WIDE_RESNET = (
+  Line('stem/conv', 'conv1'),
+  # There a stage owns the norm before each of its blocks, the first included.
+  Line('stem/norm', 'block1.layer.0.bn1'),
+  Line('stage3/norm', 'bn1'),
+  Line('stage{s}/norm', 'block{s+1}.layer.0.bn1'),
+  Line('stage{s}/norm{b}', 'block{s}.layer.{b-1}.bn1'),
+  Line('stage{s}/block{b}/layer1/conv', 'block{s}.layer.{b-1}.conv1'),
+  Line('stage{s}/block{b}/layer1/norm', 'block{s}.layer.{b-1}.bn2'),
+  Line('stage{s}/block{b}/layer2', 'block{s}.layer.{b-1}.conv2'),
+  Line('stage{s}/block{b}/shortcut', 'block{s}.layer.{b-1}.convShortcut'),
+  Line('head', 'fc'),
+)
+
+# Convolution, norm and ReLU of every layer are numbered on.
+_VGG = (
+  Line('stem/layer{l}/conv', 'block0.{3*l-3}'),
+  Line('stem/layer{l}/norm', 'block0.{3*l-2}'),
+  Line('stage{s}/layer{l}/conv', 'block{s}.{3*l-3}'),
+  Line('stage{s}/layer{l}/norm', 'block{s}.{3*l-2}'),
+  Line('head', 'classifier'),
+)
+
+_MOBILENET_V2 = (
+  Line('stem/layer1/conv', 'features.0.0'),
+  Line('stem/layer1/norm', 'features.0.1'),
+  # The first block has no expansion, the first convolution of the others.
+  Line('stage1/block1/layer2/conv', 'features.1.conv.0.0'),
+  Line('stage1/block1/layer2/norm', 'features.1.conv.0.1'),
+  Line('stage1/block1/layer3/conv', 'features.1.conv.1'),
+  Line('stage1/block1/layer3/norm', 'features.1.conv.2'),
+  Line('stage{s}/block{b}/layer3/conv', 'features.{n+1}.conv.2'),
+  Line('stage{s}/block{b}/layer3/norm', 'features.{n+1}.conv.3'),
+  Line('stage{s}/block{b}/layer{l}/conv', 'features.{n+1}.conv.{l-1}.0'),
+  Line('stage{s}/block{b}/layer{l}/norm', 'features.{n+1}.conv.{l-1}.1'),
+  Line('features/layer1/conv', 'features.18.0'),
+  Line('features/layer1/norm', 'features.18.1'),
+  Line('head', 'classifier.1'),
+)
+
 _TORCHVISION_RESNET = Naming('torchvision', _resnet('fc', 'downsample'))
 _CIFAR_RESNET = Naming('pytorch_resnet_cifar10', _resnet('linear', 'shortcut'))
 
-# Beginning of a network's name -> the namings of its files, the usual first.
+# Names of networks -> the namings of their files, the usual first.
 _NAMINGS = {
-  'resnet': (_TORCHVISION_RESNET, _CIFAR_RESNET),
+  # Without parameters in its shortcuts, as He et al. have it.
+  r'resnet(8|14|20|32|44|56|110)': (_CIFAR_RESNET, _TORCHVISION_RESNET),
+  r'resnet\w+': (_TORCHVISION_RESNET, _CIFAR_RESNET),
+  r'wrn\w+': (Naming('RepDistiller', _WIDE_RESNET),),
+  r'vgg\w+': (Naming('RepDistiller', _VGG),),
+  r'mobilenetv2': (Naming('torchvision', _MOBILENET_V2),),
 }
 
 
@@ -114,6 +159,7 @@ def namings(model: str) -> tuple[Naming, ...]:
   Args:
     model: Name of the network in the zoo.
   """
-  fitting = [start for start in _NAMINGS if model.startswith(start)]
-  known = _NAMINGS[max(fitting, key=len)] if fitting else ()
-  return (*known, Naming('kdjax', ()))
+  fitting = (
+    known for names, known in _NAMINGS.items() if re.fullmatch(names, model)
+  )
+  return (*next(fitting, ()), Naming('kdjax', ()))
