@@ -18,6 +18,9 @@ class ConvNorm(nn.Module):
     width: Number of output channels.
     kernel: Side of the kernel, odd.
     stride: Stride of the convolution.
+    groups: Number of groups of channels, each with kernels of its own; as many
+      as input channels for a depthwise convolution.
+    epsilon: Added to the variance by batch norm.
     dtype: Dtype of the computation; parameters and statistics are float32.
     axis_name: Mapped axis over which training statistics are averaged.
   """
@@ -25,6 +28,8 @@ class ConvNorm(nn.Module):
   width: int
   kernel: int = 3
   stride: int = 1
+  groups: int = 1
+  epsilon: float = 1e-5
   dtype: chex.ArrayDType = jnp.float32
   axis_name: str | None = None
 
@@ -38,6 +43,7 @@ class ConvNorm(nn.Module):
       (self.kernel, self.kernel),
       strides=self.stride,
       padding=(border, border),
+      feature_group_count=self.groups,
       use_bias=False,
       dtype=self.dtype,
       kernel_init=nn.initializers.variance_scaling(2.0, 'fan_out', 'normal'),
@@ -48,7 +54,7 @@ class ConvNorm(nn.Module):
     x = nn.BatchNorm(
       use_running_average=not train,
       momentum=0.9,
-      epsilon=1e-5,
+      epsilon=self.epsilon,
       axis_name=self.axis_name,
       name='norm',
     )(x.astype(jnp.float32))
@@ -56,26 +62,37 @@ class ConvNorm(nn.Module):
 
 
 class ConvStage(nn.Module):
-  """3x3 convolutions, each with batch norm and ReLU; sows `preactivation`.
+  """Convolutions, each with batch norm and ReLU; sows `preactivation`.
 
   Attributes:
     width: Number of channels of every convolution.
     convolutions: Number of convolutions.
+    kernel: Side of the kernels, odd.
+    stride: Stride of the first convolution.
     dtype: Dtype of the computation; parameters and statistics are float32.
     axis_name: Mapped axis over which training statistics are averaged.
   """
 
   width: int
   convolutions: int
+  kernel: int = 3
+  stride: int = 1
   dtype: chex.ArrayDType = jnp.float32
   axis_name: str | None = None
 
   @nn.compact
   def __call__(self, x: chex.Array, train: bool = False) -> jax.Array:
-    """Maps `[batch, h, w, channels]` to `[batch, h, w, width]`."""
-    settings = {'dtype': self.dtype, 'axis_name': self.axis_name}
+    """Maps `[batch, h, w, c]` to `[batch, h / stride, w / stride, width]`."""
     for i in range(1, self.convolutions + 1):
-      total = ConvNorm(self.width, **settings, name=f'layer{i}')(x, train)
+      layer = ConvNorm(
+        self.width,
+        kernel=self.kernel,
+        stride=self.stride if i == 1 else 1,
+        dtype=self.dtype,
+        axis_name=self.axis_name,
+        name=f'layer{i}',
+      )
+      total = layer(x, train)
       x = nn.relu(total)
     self.sow('intermediates', 'preactivation', total)
     return x

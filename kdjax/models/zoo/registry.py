@@ -7,7 +7,11 @@ from flax import linen as nn
 from kdjax.models.adapters import from_linen
 from kdjax.models.model import Model
 from kdjax.models.zoo.convnet import ConvNet
+from kdjax.models.zoo.convnext import ConvNeXt
+from kdjax.models.zoo.googlenet import GoogLeNet
+from kdjax.models.zoo.imagenet_resnet import ImageNetResNet
 from kdjax.models.zoo.mlp import MLP
+from kdjax.models.zoo.mobilenet_v1 import MobileNetV1
 from kdjax.models.zoo.resnet import ResNet
 from kdjax.models.zoo.vit import ViT
 
@@ -73,12 +77,35 @@ def _resnet(depth: int):
   return make
 
 
-def _vit(depth: int, width: int, heads: int):
+def _vit(depth: int, width: int, heads: int, **more):
   def make(classes, dtype, axis_name) -> nn.Module:
     del axis_name  # has no batch norm
-    return ViT(depth, width, heads, classes, dtype=dtype)
+    return ViT(depth, width, heads, classes, dtype=dtype, **more)
 
   return make
+
+
+def _imagenet_resnet(depth: int):
+  def make(classes, dtype, axis_name) -> nn.Module:
+    return ImageNetResNet(depth, classes, dtype=dtype, axis_name=axis_name)
+
+  return make
+
+
+def _convnext(blocks: tuple[int, ...], widths: tuple[int, ...]):
+  def make(classes, dtype, axis_name) -> nn.Module:
+    del axis_name  # has no batch norm
+    return ConvNeXt(blocks, widths, classes, dtype=dtype)
+
+  return make
+
+
+def _mobilenet_v1(classes, dtype, axis_name) -> nn.Module:
+  return MobileNetV1(classes, dtype=dtype, axis_name=axis_name)
+
+
+def _googlenet(classes, dtype, axis_name) -> nn.Module:
+  return GoogLeNet(classes, dtype=dtype, axis_name=axis_name)
 
 
 _FACTORIES = {
@@ -90,6 +117,7 @@ _FACTORIES = {
   # Both have the same number of heads, so that losses can compare attention.
   'vit_teacher': _vit(6, 192, 4),
   'vit_student': _vit(3, 64, 4),
+  'vit_student_distilled': _vit(3, 64, 4, distillation_token=True),
   'resnet8': _resnet(8),
   'resnet14': _resnet(14),
   'resnet20': _resnet(20),
@@ -97,4 +125,19 @@ _FACTORIES = {
   'resnet44': _resnet(44),
   'resnet56': _resnet(56),
   'resnet110': _resnet(110),
+  # For ImageNet.
+  'resnet18': _imagenet_resnet(18),
+  'resnet34': _imagenet_resnet(34),
+  'resnet50': _imagenet_resnet(50),
+  'resnet101': _imagenet_resnet(101),
+  'resnet152': _imagenet_resnet(152),
+  'mobilenetv1': _mobilenet_v1,
+  'googlenet': _googlenet,
+  'convnext_tiny': _convnext((3, 3, 9, 3), (96, 192, 384, 768)),
+  'deit_tiny': _vit(12, 192, 3, patch=16),
+  'deit_small': _vit(12, 384, 6, patch=16),
+  'deit_base': _vit(12, 768, 12, patch=16),
+  'deit_tiny_distilled': _vit(12, 192, 3, patch=16, distillation_token=True),
+  'deit_small_distilled': _vit(12, 384, 6, patch=16, distillation_token=True),
+  'deit_base_distilled': _vit(12, 768, 12, patch=16, distillation_token=True),
 }
