@@ -16,7 +16,9 @@ def torchvision(name):
   _declare_operators(pathlib.Path(found.submodule_search_locations[0]))
   from torchvision import models
 
-  return getattr(models, name)(weights=None)
+  # Its usual initialisation is slow, and deprecated.
+  settings = {'init_weights': False} if name == 'googlenet' else {}
+  return getattr(models, name)(weights=None, **settings)
 
 
 def timm(name):

@@ -1,86 +1,8 @@
-"""Names of tensors in PyTorch for the networks of the zoo.
-
-A table maps the paths of modules here to names of modules there, line by line.
-`{s}` stands for a number, `{s-1}` for the number before it.
-"""
+"""What torchvision, timm and repositories of papers call the layers."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
-# A number in a table: {s}, {s-1} or {2*s+1}.
-_NUMBER = re.compile(r'\{(?:(\d)\*)?(\w)([+-]\d)?\}')
-
-
-class Line(NamedTuple):
-  """A line of a table.
-
-  Attributes:
-    ours: Path of a module (or of an array that belongs to no layer), with
-      numbers in braces: `stage{s}/block{b}`.
-    theirs: Its name in PyTorch: `layer{s}.{b-1}`. `{n}` is the running number
-      of the block in the network, from 0.
-    part: Which third of a joint layer it is, from 0; None for a whole layer.
-    ones: Number of axes of length 1 that PyTorch has after the array's own.
-  """
-
-  ours: str
-  theirs: str
-  part: int | None = None
-  ones: int = 0
-
-
-class Naming(NamedTuple):
-  """The names that one library gives the tensors of a network.
-
-  Attributes:
-    library: Whose names they are.
-    lines: The table. A path that fits no line keeps its name, with dots.
-  """
-
-  library: str
-  lines: Sequence[Line]
-
-  def find(self, path: str, numbers: Mapping[str, int]) -> Line:
-    """Returns the first line that fits a path, with its numbers filled in.
-
-    Args:
-      path: Path of a module, or of an array that belongs to no layer.
-      numbers: Result of `block_numbers`.
-    """
-    for line in self.lines:
-      match = re.fullmatch(_NUMBER.sub(r'(?P<\2>\\d+)', line.ours), path)
-      if match:
-        found = {name: int(value) for name, value in match.groupdict().items()}
-        found['n'] = numbers.get(_block(path), 0)
-        return line._replace(theirs=_filled(line.theirs, found))
-    return Line(path, path.replace('/', '.'))
-
-
-def block_numbers(paths: Iterable[str]) -> dict[str, int]:
-  """Returns the running number of every block within a network, from 0.
-
-  >>> block_numbers(['stage1/block1/conv', 'stage2/block1/conv', 'head'])
-  {'stage1/block1': 0, 'stage2/block1': 1}
-  """
-  blocks = {_block(path) for path in paths} - {''}
-  by_place = sorted(
-    blocks, key=lambda b: [int(n) for n in re.findall(r'\d+', b)]
-  )
-  return {block: number for number, block in enumerate(by_place)}
-
-
-def _block(path: str) -> str:
-  match = re.match(r'stage\d+/block\d+', path)
-  return match.group() if match else ''
-
-
-def _filled(theirs: str, numbers: Mapping[str, int]) -> str:
-  def fill(match: re.Match) -> str:
-    factor, name, more = match.groups()
-    return str(int(factor or 1) * numbers[name] + int(more or 0))
-
-  return _NUMBER.sub(fill, theirs)
+from kdjax.models.pytorch.naming import Line, Naming
 
 
 def _resnet(head: str, shortcut: str) -> tuple[Line, ...]:
@@ -119,7 +41,7 @@ _VGG = (
   Line('head', 'classifier'),
 )
 
-_MOBILENET_V2 = (
+_TORCHVISION_MOBILENET_V2 = (
   Line('stem/layer1/conv', 'features.0.0'),
   Line('stem/layer1/norm', 'features.0.1'),
   # The first block has no expansion, the first convolution of the others.
@@ -136,6 +58,107 @@ _MOBILENET_V2 = (
   Line('head', 'classifier.1'),
 )
 
+
+def _timm_mobilenet_v2() -> tuple[Line, ...]:
+  """The lines of timm, which numbers the rows of the paper's table."""
+  lines = [
+    Line('stem/layer1/conv', 'conv_stem'),
+    Line('stem/layer1/norm', 'bn1'),
+    Line('features/layer1/conv', 'conv_head'),
+    Line('features/layer1/norm', 'bn2'),
+    Line('head', 'classifier'),
+  ]
+  # Stage -> numbers of blocks in its rows.
+  stages = {1: (1, 2), 2: (3,), 3: (4, 3), 4: (3, 1)}
+  row = 0
+  for stage, counts in stages.items():
+    blocks = [(row + i, j) for i, n in enumerate(counts) for j in range(n)]
+    row += len(counts)
+    for block, (i, j) in enumerate(blocks, start=1):
+      # The first block of the network has no expansion, layer 1 here.
+      first, layers = (
+        (1, ('conv_pw', 'conv_dw', 'conv_pwl'))
+        if i
+        else (2, ('conv_dw', 'conv_pw'))
+      )
+      for norm, layer in enumerate(layers, start=1):
+        ours = f'stage{stage}/block{block}/layer{norm + first - 1}'
+        lines += [
+          Line(f'{ours}/conv', f'blocks.{i}.{j}.{layer}'),
+          Line(f'{ours}/norm', f'blocks.{i}.{j}.bn{norm}'),
+        ]
+  return tuple(lines)
+
+
+def _googlenet() -> tuple[Line, ...]:
+  """The lines of torchvision, which has a letter for every block."""
+  lines = [
+    Line('stem/layer{l}/conv', 'conv{l}.conv'),
+    Line('stem/layer{l}/norm', 'conv{l}.bn'),
+    Line('head', 'fc'),
+  ]
+  for part, name in (('conv', 'conv'), ('norm', 'bn')):
+    for block, letter in enumerate('abcde', start=1):
+      ours = f'stage{{s}}/block{block}/branch'
+      theirs = f'inception{{s+2}}{letter}.branch'
+      lines += [
+        Line(f'{ours}1/layer1/{part}', f'{theirs}1.{name}'),
+        # A pooling comes before the convolution of the last branch.
+        Line(f'{ours}4/layer1/{part}', f'{theirs}4.1.{name}'),
+        Line(f'{ours}{{i}}/layer{{l}}/{part}', f'{theirs}{{i}}.{{l-1}}.{name}'),
+      ]
+  return tuple(lines)
+
+
+_TORCHVISION_CONVNEXT = (
+  Line('stem/conv', 'features.0.0'),
+  Line('stem/norm/norm', 'features.0.1'),
+  Line('stage{s}/norm/norm', 'features.{2*s-2}.0'),
+  Line('stage{s}/conv', 'features.{2*s-2}.1'),
+  Line('stage{s}/block{b}/conv', 'features.{2*s-1}.{b-1}.block.0'),
+  Line('stage{s}/block{b}/norm/norm', 'features.{2*s-1}.{b-1}.block.2'),
+  Line('stage{s}/block{b}/hidden', 'features.{2*s-1}.{b-1}.block.3'),
+  Line('stage{s}/block{b}/out', 'features.{2*s-1}.{b-1}.block.5'),
+  Line(
+    'stage{s}/block{b}/layer_scale',
+    'features.{2*s-1}.{b-1}.layer_scale',
+    ones=2,
+  ),
+  Line('norm/norm', 'classifier.0'),
+  Line('head', 'classifier.2'),
+)
+
+_TIMM_CONVNEXT = (
+  Line('stem/conv', 'stem.0'),
+  Line('stem/norm/norm', 'stem.1'),
+  Line('stage{s}/norm/norm', 'stages.{s-1}.downsample.0'),
+  Line('stage{s}/conv', 'stages.{s-1}.downsample.1'),
+  Line('stage{s}/block{b}/conv', 'stages.{s-1}.blocks.{b-1}.conv_dw'),
+  Line('stage{s}/block{b}/norm/norm', 'stages.{s-1}.blocks.{b-1}.norm'),
+  Line('stage{s}/block{b}/hidden', 'stages.{s-1}.blocks.{b-1}.mlp.fc1'),
+  Line('stage{s}/block{b}/out', 'stages.{s-1}.blocks.{b-1}.mlp.fc2'),
+  Line('stage{s}/block{b}/layer_scale', 'stages.{s-1}.blocks.{b-1}.gamma'),
+  Line('norm/norm', 'head.norm'),
+  Line('head', 'head.fc'),
+)
+
+_TIMM_VIT = (
+  Line('class_token', 'cls_token'),
+  Line('distillation_token', 'dist_token'),
+  Line('positions', 'pos_embed'),
+  Line('patches', 'patch_embed.proj'),
+  Line('layer{l}/norm1/norm', 'blocks.{l-1}.norm1'),
+  Line('layer{l}/attention/query', 'blocks.{l-1}.attn.qkv', part=0),
+  Line('layer{l}/attention/key', 'blocks.{l-1}.attn.qkv', part=1),
+  Line('layer{l}/attention/value', 'blocks.{l-1}.attn.qkv', part=2),
+  Line('layer{l}/attention/out', 'blocks.{l-1}.attn.proj'),
+  Line('layer{l}/norm2/norm', 'blocks.{l-1}.norm2'),
+  Line('layer{l}/hidden', 'blocks.{l-1}.mlp.fc1'),
+  Line('layer{l}/out', 'blocks.{l-1}.mlp.fc2'),
+  Line('norm/norm', 'norm'),
+  Line('distillation_head', 'head_dist'),
+)
+
 _TORCHVISION_RESNET = Naming('torchvision', _resnet('fc', 'downsample'))
 _CIFAR_RESNET = Naming('pytorch_resnet_cifar10', _resnet('linear', 'shortcut'))
 
@@ -143,10 +166,25 @@ _CIFAR_RESNET = Naming('pytorch_resnet_cifar10', _resnet('linear', 'shortcut'))
 _NAMINGS = {
   # Without parameters in its shortcuts, as He et al. have it.
   r'resnet(8|14|20|32|44|56|110)': (_CIFAR_RESNET, _TORCHVISION_RESNET),
-  r'resnet\w+': (_TORCHVISION_RESNET, _CIFAR_RESNET),
+  r'resnet\w+': (
+    _TORCHVISION_RESNET,
+    _TORCHVISION_RESNET._replace(library='timm'),
+    _CIFAR_RESNET,
+  ),
   r'wrn\w+': (Naming('RepDistiller', _WIDE_RESNET),),
   r'vgg\w+': (Naming('RepDistiller', _VGG),),
-  r'mobilenetv2': (Naming('torchvision', _MOBILENET_V2),),
+  r'mobilenetv2': (
+    Naming('torchvision', _TORCHVISION_MOBILENET_V2),
+    Naming('timm', _timm_mobilenet_v2()),
+  ),
+  r'googlenet': (
+    Naming('torchvision', _googlenet(), left_out=('aux1.', 'aux2.')),
+  ),
+  r'convnext_\w+': (
+    Naming('torchvision', _TORCHVISION_CONVNEXT),
+    Naming('timm', _TIMM_CONVNEXT),
+  ),
+  r'(deit|vit)_\w+': (Naming('timm', _TIMM_VIT),),
 }
 
 

@@ -10,9 +10,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from kdjax.models.model import Model, ModelVariables
 from kdjax.models.network import Network
-from kdjax.models.pytorch import files, names
+from kdjax.models.pytorch import files, naming
 from kdjax.models.pytorch.error import WeightsError
-from kdjax.models.pytorch.names import Line, Naming
+from kdjax.models.pytorch.names import namings
+from kdjax.models.pytorch.naming import Line, Naming
 
 # Name of an array of a Linen layer -> its name in PyTorch.
 _LEAVES = {
@@ -106,8 +107,13 @@ def load_torch(
   """
   tensors = files.read(path)
   template = jax.eval_shape(model.init, jax.random.key(0), batch or _IMAGE)
-  fits = [_places(naming, template) for naming in names.namings(model.name)]
-  places = min(fits, key=lambda fit: len(_missing(fit, tensors)))
+  fits = [(known, _places(known, template)) for known in namings(model.name)]
+  named, places = min(fits, key=lambda fit: len(_missing(fit[1], tensors)))
+  tensors = {
+    name: x
+    for name, x in tensors.items()
+    if not name.startswith(named.left_out)
+  }
   _check(path, model, places, tensors)
   arrays = {
     place_of: place.from_torch(tensors[place.name])
@@ -141,16 +147,16 @@ def save_torch(
     WeightsError: if the library has no such network, or the file cannot be
       written.
   """
-  namings = {n.library: n for n in names.namings(network.name)}
-  if library is not None and library not in namings:
+  known = {n.library: n for n in namings(network.name)}
+  if library is not None and library not in known:
     raise WeightsError(
-      f'library must be one of {", ".join(namings)} for {network.name}, got '
+      f'library must be one of {", ".join(known)} for {network.name}, got '
       f'{library!r}.'
     )
-  naming = namings[library or next(iter(namings))]
+  chosen = known[library or next(iter(known))]
   arrays = _flat(network.variables)
   parts: dict[str, dict[int, np.ndarray]] = {}
-  for path_of, place in _places(naming, network.variables).items():
+  for path_of, place in _places(chosen, network.variables).items():
     part = place.to_torch(arrays[path_of])
     parts.setdefault(place.name, {})[place.line.part or 0] = part
   tensors = {
@@ -166,16 +172,16 @@ def _flat(variables: ModelVariables) -> dict[_Path, Any]:
   return flatten_dict({'params': variables.params, **variables.state})
 
 
-def _places(naming: Naming, variables: ModelVariables) -> dict[_Path, _Place]:
+def _places(named: Naming, variables: ModelVariables) -> dict[_Path, _Place]:
   """Returns the place of every array under a library's names."""
   arrays = _flat(variables)
-  numbers = names.block_numbers('/'.join(path[1:]) for path in arrays)
+  numbers = naming.block_numbers('/'.join(path[1:]) for path in arrays)
   places = {}
   for path, array in arrays.items():
     *module, leaf = path[1:]
     known = leaf in _LEAVES
     where = '/'.join(module if known else path[1:])
-    line = naming.find(where, numbers)
+    line = named.find(where, numbers)
     name = f'{line.theirs}.{_LEAVES[leaf]}' if known else line.theirs
     places[path] = _Place(name, array.shape, leaf == 'kernel', line)
   return places

@@ -9,8 +9,12 @@ from flax import linen as nn
 from kdjax.models.adapters import from_linen
 from kdjax.models.model import Model
 from kdjax.models.zoo.convnet import ConvNet
+from kdjax.models.zoo.convnext import ConvNeXt
+from kdjax.models.zoo.googlenet import GoogLeNet
+from kdjax.models.zoo.imagenet_resnet import ImageNetResNet
 from kdjax.models.zoo.mlp import MLP
 from kdjax.models.zoo.mobilenet import MobileNetV2
+from kdjax.models.zoo.mobilenet_v1 import MobileNetV1
 from kdjax.models.zoo.resnet import ResNet
 from kdjax.models.zoo.shufflenet import GroupBlock, ShuffleNet, SplitBlock
 from kdjax.models.zoo.vgg import VGG
@@ -55,21 +59,33 @@ def names() -> tuple[str, ...]:
   return tuple(_FACTORIES)
 
 
-def _mlp(*features: int):
+def _normed(network: type[nn.Module], **settings: Any):
+  """Networks that have batch norm, and so an `axis_name`."""
+
   def make(classes, dtype, axis_name) -> nn.Module:
-    del axis_name  # has no batch norm
-    return MLP(features, classes, dtype=dtype)
-
-  return make
-
-
-def _convnet(widths: tuple[int, ...], convolutions: tuple[int, ...]):
-  def make(classes, dtype, axis_name) -> nn.Module:
-    return ConvNet(
-      widths, convolutions, classes, dtype=dtype, axis_name=axis_name
+    return network(
+      classes=classes, dtype=dtype, axis_name=axis_name, **settings
     )
 
   return make
+
+
+def _plain(network: type[nn.Module], **settings: Any):
+  """Networks without batch norm."""
+
+  def make(classes, dtype, axis_name) -> nn.Module:
+    del axis_name
+    return network(classes=classes, dtype=dtype, **settings)
+
+  return make
+
+
+def _mlp(*features: int):
+  return _plain(MLP, features=features)
+
+
+def _convnet(widths: tuple[int, ...], convolutions: tuple[int, ...]):
+  return _normed(ConvNet, widths=widths, convolutions=convolutions)
 
 
 def _resnet(depth: int):
@@ -82,23 +98,20 @@ def _resnet_b(depth: int, wide: bool = False):
   return _normed(ResNet, depth=depth, projection=True, **widths)
 
 
-def _normed(network: type[nn.Module], **settings: Any):
-  """Networks that have batch norm, and so an `axis_name`."""
-
-  def make(classes, dtype, axis_name) -> nn.Module:
-    return network(
-      classes=classes, dtype=dtype, axis_name=axis_name, **settings
-    )
-
-  return make
+def _wide_resnet(depth: int, widen: int):
+  return _normed(WideResNet, depth=depth, widen=widen)
 
 
-def _vit(depth: int, width: int, heads: int):
-  def make(classes, dtype, axis_name) -> nn.Module:
-    del axis_name  # has no batch norm
-    return ViT(depth, width, heads, classes, dtype=dtype)
+def _vgg(*convolutions: int):
+  return _normed(VGG, convolutions=convolutions)
 
-  return make
+
+def _vit(depth: int, width: int, heads: int, **more: Any):
+  return _plain(ViT, depth=depth, width=width, heads=heads, **more)
+
+
+def _imagenet_resnet(depth: int):
+  return _normed(ImageNetResNet, depth=depth)
 
 
 _FACTORIES = {
@@ -110,6 +123,7 @@ _FACTORIES = {
   # Both have the same number of heads, so that losses can compare attention.
   'vit_teacher': _vit(6, 192, 4),
   'vit_student': _vit(3, 64, 4),
+  'vit_student_distilled': _vit(3, 64, 4, distillation_token=True),
   'resnet8': _resnet(8),
   'resnet14': _resnet(14),
   'resnet20': _resnet(20),
@@ -127,15 +141,15 @@ _FACTORIES = {
   'resnet110b': _resnet_b(110),
   'resnet8x4': _resnet_b(8, wide=True),
   'resnet32x4': _resnet_b(32, wide=True),
-  'wrn16_1': _normed(WideResNet, depth=16, widen=1),
-  'wrn16_2': _normed(WideResNet, depth=16, widen=2),
-  'wrn40_1': _normed(WideResNet, depth=40, widen=1),
-  'wrn40_2': _normed(WideResNet, depth=40, widen=2),
-  'vgg8': _normed(VGG, convolutions=(1, 1, 1, 1, 1)),
-  'vgg11': _normed(VGG, convolutions=(1, 1, 2, 2, 2)),
-  'vgg13': _normed(VGG, convolutions=(2, 2, 2, 2, 2)),
-  'vgg16': _normed(VGG, convolutions=(2, 2, 3, 3, 3)),
-  'vgg19': _normed(VGG, convolutions=(2, 2, 4, 4, 4)),
+  'wrn16_1': _wide_resnet(16, 1),
+  'wrn16_2': _wide_resnet(16, 2),
+  'wrn40_1': _wide_resnet(40, 1),
+  'wrn40_2': _wide_resnet(40, 2),
+  'vgg8': _vgg(1, 1, 1, 1, 1),
+  'vgg11': _vgg(1, 1, 2, 2, 2),
+  'vgg13': _vgg(2, 2, 2, 2, 2),
+  'vgg16': _vgg(2, 2, 3, 3, 3),
+  'vgg19': _vgg(2, 2, 4, 4, 4),
   'mobilenetv2_half': _normed(
     MobileNetV2,
     multiplier=0.5,
@@ -151,4 +165,20 @@ _FACTORIES = {
   ),
   # For images of ImageNet's size.
   'mobilenetv2': _normed(MobileNetV2),
+  'resnet18': _imagenet_resnet(18),
+  'resnet34': _imagenet_resnet(34),
+  'resnet50': _imagenet_resnet(50),
+  'resnet101': _imagenet_resnet(101),
+  'resnet152': _imagenet_resnet(152),
+  'mobilenetv1': _normed(MobileNetV1),
+  'googlenet': _normed(GoogLeNet),
+  'convnext_tiny': _plain(
+    ConvNeXt, blocks=(3, 3, 9, 3), widths=(96, 192, 384, 768)
+  ),
+  'deit_tiny': _vit(12, 192, 3, patch=16),
+  'deit_small': _vit(12, 384, 6, patch=16),
+  'deit_base': _vit(12, 768, 12, patch=16),
+  'deit_tiny_distilled': _vit(12, 192, 3, patch=16, distillation_token=True),
+  'deit_small_distilled': _vit(12, 384, 6, patch=16, distillation_token=True),
+  'deit_base_distilled': _vit(12, 768, 12, patch=16, distillation_token=True),
 }
