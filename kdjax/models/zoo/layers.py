@@ -48,7 +48,9 @@ def convolution(
   )
 
 
-def batch_norm(axis_name: str | None, name: str | None = None) -> nn.BatchNorm:
+def batch_norm(
+  axis_name: str | None, *, epsilon: float = 1e-5, name: str | None = None
+) -> nn.BatchNorm:
   """Makes a batch norm for `normalise`.
 
   Statistics decay by 0.9; the running variance is biased, whereas PyTorch keeps
@@ -56,10 +58,11 @@ def batch_norm(axis_name: str | None, name: str | None = None) -> nn.BatchNorm:
 
   Args:
     axis_name: Mapped axis over which training statistics are averaged.
+    epsilon: Added to the variance.
     name: Name of the module.
   """
   return nn.BatchNorm(
-    momentum=0.9, epsilon=1e-5, axis_name=axis_name, name=name
+    momentum=0.9, epsilon=epsilon, axis_name=axis_name, name=name
   )
 
 
@@ -81,6 +84,7 @@ class ConvNorm(nn.Module):
     groups: Number of groups of channels.
     bias: Whether the convolution has a bias, which training cannot use: the
       normalisation subtracts it.
+    epsilon: Added to the variance by batch norm.
     dtype: Dtype of the computation; parameters and statistics are float32.
     axis_name: Mapped axis over which training statistics are averaged.
   """
@@ -90,6 +94,7 @@ class ConvNorm(nn.Module):
   stride: int = 1
   groups: int = 1
   bias: bool = False
+  epsilon: float = 1e-5
   dtype: chex.ArrayDType = jnp.float32
   axis_name: str | None = None
 
@@ -105,7 +110,8 @@ class ConvNorm(nn.Module):
       dtype=self.dtype,
       name='conv',
     )(x)
-    return normalise(batch_norm(self.axis_name, name='norm'), x, train)
+    norm = batch_norm(self.axis_name, epsilon=self.epsilon, name='norm')
+    return normalise(norm, x, train)
 
 
 class ConvStage(nn.Module):

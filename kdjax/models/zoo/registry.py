@@ -145,9 +145,7 @@ _FACTORIES = {
     activation=nn.relu,
     dropout=0.0,
   ),
-  'shufflenetv1': _normed(
-    ShuffleNet, block=GroupBlock, widths=(240, 480, 960)
-  ),
+  'shufflenetv1': _normed(ShuffleNet, block=GroupBlock, widths=(240, 480, 960)),
   'shufflenetv2': _normed(
     ShuffleNet, block=SplitBlock, widths=(116, 232, 464), features=1024
   ),

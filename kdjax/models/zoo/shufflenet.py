@@ -206,9 +206,7 @@ class ShuffleNet(nn.Module):
       stage = Stage(self.block, width, blocks, **settings, name=f'stage{i}')
       x = stage(x, train)
     if self.features is not None:
-      last = ConvStage(
-        self.features, 1, kernel=1, **settings, name='features'
-      )
+      last = ConvStage(self.features, 1, kernel=1, **settings, name='features')
       x = last(x, train)
     x = x.mean((1, 2))
     self.sow('intermediates', 'embedding', x)
