@@ -9,8 +9,12 @@ from flax import linen as nn
 from kdjax.models.adapters import from_linen
 from kdjax.models.model import Model
 from kdjax.models.zoo.convnet import ConvNet
+from kdjax.models.zoo.convnext import ConvNeXt
+from kdjax.models.zoo.googlenet import GoogLeNet
+from kdjax.models.zoo.imagenet_resnet import ImageNetResNet
 from kdjax.models.zoo.mlp import MLP
 from kdjax.models.zoo.mobilenet import MobileNetV2
+from kdjax.models.zoo.mobilenet_v1 import MobileNetV1
 from kdjax.models.zoo.resnet import ResNet
 from kdjax.models.zoo.shufflenet import GroupBlock, ShuffleNet, SplitBlock
 from kdjax.models.zoo.vgg import VGG
@@ -93,10 +97,18 @@ def _normed(network: type[nn.Module], **settings: Any):
   return make
 
 
-def _vit(depth: int, width: int, heads: int):
+def _vit(depth: int, width: int, heads: int, **more):
   def make(classes, dtype, axis_name) -> nn.Module:
     del axis_name  # has no batch norm
-    return ViT(depth, width, heads, classes, dtype=dtype)
+    return ViT(depth, width, heads, classes, dtype=dtype, **more)
+
+  return make
+
+
+def _convnext(blocks: tuple[int, ...], widths: tuple[int, ...]):
+  def make(classes, dtype, axis_name) -> nn.Module:
+    del axis_name  # has no batch norm
+    return ConvNeXt(blocks, widths, classes, dtype=dtype)
 
   return make
 
@@ -110,6 +122,7 @@ _FACTORIES = {
   # Both have the same number of heads, so that losses can compare attention.
   'vit_teacher': _vit(6, 192, 4),
   'vit_student': _vit(3, 64, 4),
+  'vit_student_distilled': _vit(3, 64, 4, distillation_token=True),
   'resnet8': _resnet(8),
   'resnet14': _resnet(14),
   'resnet20': _resnet(20),
@@ -149,6 +162,20 @@ _FACTORIES = {
   'shufflenetv2': _normed(
     ShuffleNet, block=SplitBlock, widths=(116, 232, 464), features=1024
   ),
-  # For images of ImageNet's size.
+  # For ImageNet.
+  'resnet18': _normed(ImageNetResNet, depth=18),
+  'resnet34': _normed(ImageNetResNet, depth=34),
+  'resnet50': _normed(ImageNetResNet, depth=50),
+  'resnet101': _normed(ImageNetResNet, depth=101),
+  'resnet152': _normed(ImageNetResNet, depth=152),
+  'mobilenetv1': _normed(MobileNetV1),
   'mobilenetv2': _normed(MobileNetV2),
+  'googlenet': _normed(GoogLeNet),
+  'convnext_tiny': _convnext((3, 3, 9, 3), (96, 192, 384, 768)),
+  'deit_tiny': _vit(12, 192, 3, patch=16),
+  'deit_small': _vit(12, 384, 6, patch=16),
+  'deit_base': _vit(12, 768, 12, patch=16),
+  'deit_tiny_distilled': _vit(12, 192, 3, patch=16, distillation_token=True),
+  'deit_small_distilled': _vit(12, 384, 6, patch=16, distillation_token=True),
+  'deit_base_distilled': _vit(12, 768, 12, patch=16, distillation_token=True),
 }

@@ -1,4 +1,4 @@
-"""A small vision transformer."""
+"""Vision transformers, with a distillation token too."""
 
 import math
 
@@ -41,7 +41,7 @@ class Patches(nn.Module):
 
 
 class ViT(nn.Module):
-  """Vision transformer for small images; its parameters fix the image size.
+  """Vision transformer; its parameters fix the image size.
 
   N goes from 1 to `depth`, and T is the number of patches. The taps are
   `blockN` `[batch, T, width]`, the N-th layer's output for the patches, row by
@@ -54,11 +54,17 @@ class ViT(nn.Module):
   token after the last norm. Layers are modules named `layerN`. Blocks and
   stages are sums without an activation, so there is no preactivation.
 
+  With a distillation token (DeiT) there is one token more, after the class
+  token, and a head of its own. The outputs then are also `class_logits` and
+  `distillation_logits`, the answers of the two heads, and `logits` is their
+  mean, in training too. So a loss of the labels alone trains both heads, and
+  the method `deit` reads the answer of each.
+
   The last layer's output for the patches, `stage3`, does not reach the logits
   and is computed only if it is read. So modules of that layer have two outputs,
-  for the class token and for the patches: `layerN/hidden/0` and
-  `layerN/hidden/1`, `layerN/dropout/0..2` and `/3..5`. The output of `norm` is
-  only for the class token.
+  for the class token (and the distillation token) and for the patches:
+  `layerN/hidden/0` and `layerN/hidden/1`, `layerN/dropout/0..2` and `/3..5`.
+  The output of `norm` is only for the former.
 
   GELU is exact, as in the paper and PyTorch; the authors' code approximates it.
 
@@ -75,6 +81,7 @@ class ViT(nn.Module):
     dropout: Share of values that training drops, drawn from the `'dropout'`
       stream: after the embedding of patches and after every dense layer except
       query, key and value (appendix B.1).
+    distillation_token: Whether there is a distillation token.
     dtype: Dtype of the computation; parameters and logits are float32.
 
   Raises:
@@ -86,6 +93,9 @@ class ViT(nn.Module):
     Dosovitskiy et al., `An Image is Worth 16x16 Words: Transformers for Image
     Recognition at Scale <https://arxiv.org/abs/2010.11929>`_, 2021, section
     3.1.
+
+    Touvron et al., `Training data-efficient image transformers & distillation
+    through attention <https://arxiv.org/abs/2012.12877>`_, 2021, section 4.
   """
 
   depth: int
@@ -95,6 +105,7 @@ class ViT(nn.Module):
   patch: int | None = None
   mlp_ratio: int = 4
   dropout: float = 0.0
+  distillation_token: bool = False
   dtype: chex.ArrayDType = jnp.float32
 
   def __post_init__(self) -> None:
@@ -111,32 +122,50 @@ class ViT(nn.Module):
     super().__post_init__()
 
   @nn.compact
-  def __call__(self, x: chex.Array, train: bool = False) -> jax.Array:
-    """Maps `[batch, h, w, channels]` to float32 logits `[batch, classes]`."""
+  def __call__(
+    self, x: chex.Array, train: bool = False
+  ) -> jax.Array | dict[str, jax.Array]:
+    """Maps `[batch, h, w, channels]` to float32 logits `[batch, classes]`.
+
+    With a distillation token the logits are in a dict, see above.
+    """
     x = self._embed(x)
     shape = x.shape
-    x = self._add_class_and_positions(x.reshape(shape[0], -1, self.width))
+    x = self._add_tokens_and_positions(x.reshape(shape[0], -1, self.width))
+    extra = x.shape[1] - shape[1] * shape[2]
     x = nn.Dropout(self.dropout, deterministic=not train, name='dropout')(x)
     ends = [-(-n * self.depth // 3) for n in (1, 2, 3)]
     for i in range(1, self.depth + 1):
       layer = Layer(
         self.heads, self.mlp_ratio, self.dropout, self.dtype, name=f'layer{i}'
       )
-      # Only the class token reaches the logits. The patches are a separate part
-      # of the last layer, which the compiler drops if no tap of it is read.
-      parts, inner = layer(x, train, [1] if i == self.depth else [])
+      # The patches do not reach the logits. They are a separate part of the
+      # last layer, which the compiler drops if no tap of it is read.
+      parts, inner = layer(x, train, [extra] if i == self.depth else [])
       x = parts[0]
-      patches = parts[-1] if i == self.depth else x[:, 1:]
+      patches = parts[-1] if i == self.depth else x[:, extra:]
       self.sow('intermediates', f'block{i}', patches)
       for name, value in inner.items():
         self.sow('intermediates', f'block{i}/{name}', value)
       for stage, end in enumerate(ends, start=1):
         if i == end:
           self.sow('intermediates', f'stage{stage}', patches.reshape(shape))
-    x = Norm(self.dtype, name='norm')(x)[:, 0]
-    self.sow('intermediates', 'embedding', x)
-    logits = nn.Dense(self.classes, dtype=self.dtype, name='head')(x)
-    return logits.astype(jnp.float32)
+    return self._answer(Norm(self.dtype, name='norm')(x))
+
+  def _answer(self, x: chex.Array) -> jax.Array | dict[str, jax.Array]:
+    """Maps the class token, and the distillation token, to logits."""
+    self.sow('intermediates', 'embedding', x[:, 0])
+    head = nn.Dense(self.classes, dtype=self.dtype, name='head')
+    logits = head(x[:, 0]).astype(jnp.float32)
+    if not self.distillation_token:
+      return logits
+    head = nn.Dense(self.classes, dtype=self.dtype, name='distillation_head')
+    distilled = head(x[:, 1]).astype(jnp.float32)
+    return {
+      'logits': (logits + distilled) / 2,
+      'class_logits': logits,
+      'distillation_logits': distilled,
+    }
 
   def _embed(self, x: chex.Array) -> jax.Array:
     """Maps images to patches, `[batch, rows, columns, width]`."""
@@ -148,15 +177,21 @@ class ViT(nn.Module):
       )
     return Patches(self.width, patch, self.dtype, name='patches')(x)
 
-  def _add_class_and_positions(self, x: chex.Array) -> jax.Array:
-    """Maps `[batch, T, width]` to `[batch, 1 + T, width]`."""
-    batch, tokens, width = x.shape
-    token = self.param('class_token', nn.initializers.zeros, (1, 1, width))
-    token = jnp.broadcast_to(token.astype(self.dtype), (batch, 1, width))
+  def _add_tokens_and_positions(self, x: chex.Array) -> jax.Array:
+    """Maps `[batch, T, width]` to `[batch, 1 + T, width]`, or to 2 + T."""
+    batch, _, width = x.shape
+    names = ['class_token', 'distillation_token'][: 1 + self.distillation_token]
+    tokens = [self._token(name, batch) for name in names]
+    x = jnp.concatenate([*tokens, x], 1)
     positions = self.param(
-      'positions', nn.initializers.normal(0.02), (1, 1 + tokens, width)
+      'positions', nn.initializers.normal(0.02), (1, x.shape[1], width)
     )
-    return jnp.concatenate([token, x], 1) + positions.astype(self.dtype)
+    return x + positions.astype(self.dtype)
+
+  def _token(self, name: str, batch: int) -> jax.Array:
+    """A parameter as a token of every example, `[batch, 1, width]`."""
+    token = self.param(name, nn.initializers.zeros, (1, 1, self.width))
+    return jnp.broadcast_to(token.astype(self.dtype), (batch, 1, self.width))
 
 
 def _automatic_patch(height: int, width: int) -> int:
