@@ -1,8 +1,8 @@
-"""The cost of a trained network."""
+"""The cost of a network: estimated from shapes, or measured when trained."""
 
-from kdjax.deploy.cost import Cost, measure
+from kdjax.deploy.cost import Cost, Estimate, estimate, measure
 
-__all__ = ['Cost', 'measure']
+__all__ = ['Cost', 'Estimate', 'estimate', 'measure']
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
 """The cost of a model's forward pass."""
 
+import functools
 import statistics
 import time
 from collections.abc import Mapping
@@ -28,6 +29,41 @@ class Cost(NamedTuple):
   seconds_per_example: float
 
 
+class Estimate(NamedTuple):
+  """The part of a model's cost that needs no compilation.
+
+  Attributes:
+    parameters: Number of trained parameters.
+    bytes: Memory of the variables, batch statistics included.
+    flops_per_example: Floating point operations of a forward pass, of the
+      program before the compiler optimises it.
+  """
+
+  parameters: int
+  bytes: int
+  flops_per_example: float
+
+
+def estimate(
+  model: Model, batch: Mapping[str, jax.ShapeDtypeStruct]
+) -> Estimate:
+  """Estimates a model's cost from shapes; compiles and runs nothing.
+
+  Args:
+    model: The model; in inference mode.
+    batch: Shapes and dtypes of a batch of one example.
+  """
+  variables = jax.eval_shape(model.init, jax.random.key(0), batch)
+  lowered = jax.jit(functools.partial(_forward, model)).lower(variables, batch)
+  analysis = lowered.cost_analysis() or {}
+  leaves = jax.tree.leaves(variables)
+  return Estimate(
+    parameters=sum(x.size for x in jax.tree.leaves(variables.params)),
+    bytes=sum(x.size * x.dtype.itemsize for x in leaves),
+    flops_per_example=float(analysis.get('flops', 0.0)),
+  )
+
+
 def measure(
   model: Model,
   variables: ModelVariables,
@@ -45,16 +81,11 @@ def measure(
     batch_size: Number of examples per batch.
     repeats: Number of timed batches.
   """
-
-  def forward(variables, batch):
-    outputs, _ = model.apply(variables, batch)
-    # Other outputs cost nothing where there are logits.
-    return outputs.get('logits', outputs)
-
   zeros = {
     name: jnp.zeros((batch_size, *x.shape[1:]), x.dtype)
     for name, x in batch.items()
   }
+  forward = functools.partial(_forward, model)
   compiled = jax.jit(forward).lower(variables, zeros).compile()
   analysis = compiled.cost_analysis() or {}
   seconds = []
@@ -69,3 +100,9 @@ def measure(
     flops_per_example=float(analysis.get('flops', 0.0)) / batch_size,
     seconds_per_example=statistics.median(seconds) / batch_size,
   )
+
+
+def _forward(model, variables, batch):
+  outputs, _ = model.apply(variables, batch)
+  # Other outputs cost nothing where there are logits.
+  return outputs.get('logits', outputs)

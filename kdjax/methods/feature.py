@@ -96,12 +96,13 @@ def _overhaul(pair: Pair) -> Terms:
   for tap in pairs['teacher']:
     stage = pair.teacher_params.get(tap.split('/')[0], {})
     norm = _last_norm(stage)
-    if norm is None:
+    channels = pair.teacher[tap].shape[-1:]
+    if norm is None or norm['scale'].shape != channels:
       raise OptionError(
         'method',
         'ofd',
-        f'needs a batch norm before {tap}, which the teacher {pair.names[1]} '
-        'does not have',
+        f'needs a batch norm of all channels before {tap}, which the teacher '
+        f'{pair.names[1]} does not have',
       )
     margins[tap] = _margin(norm)
   return {'ofd': (1e-3, transforms.overhaul(**pairs, margins=margins))}

@@ -54,6 +54,35 @@ def test_batch_statistics_weigh_but_are_not_trained():
   assert cost.bytes == 4 * (cost.parameters + 4 + 4)
 
 
+def test_an_estimate_by_hand():
+  model = models.from_linen(models.ConvNet((4,), (1,), 3))
+  batch = {'image': jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)}
+  found = deploy.estimate(model, batch)
+  assert found.parameters == 9 * 4 + 4 + 4 + 4 * 3 + 3
+  assert found.bytes == 4 * (found.parameters + 4 + 4)
+  # Of the 64 pixels' 9 neighbours, those beyond the border are not multiplied.
+  products = (3 * 8 - 2) ** 2 * 4 + 4 * 3
+  # Norm, ReLU and mean take at most 8 operations for each of 64 * 4 values.
+  assert 2 * products < found.flops_per_example < 2 * products + 8 * 64 * 4
+
+
+@pytest.mark.parametrize('name', ['cnn_student', 'resnet8', 'wrn16_1'])
+def test_an_estimate_is_close_to_what_the_compiler_counts(name):
+  model = models.create(name, classes=10)
+  batch = {'image': jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)}
+  variables = jax.jit(model.init)(jax.random.key(0), _zeros(batch))
+  cost = deploy.measure(model, variables, batch, batch_size=1, repeats=1)
+  found = deploy.estimate(model, batch)
+  assert found.flops_per_example == pytest.approx(
+    cost.flops_per_example, rel=0.05
+  )
+  assert (found.parameters, found.bytes) == (cost.parameters, cost.bytes)
+
+
+def _zeros(batch):
+  return {name: jnp.zeros(x.shape, x.dtype) for name, x in batch.items()}
+
+
 def test_the_time_is_the_median_of_the_repeats(monkeypatch):
   model = models.from_function(
     lambda params, x: x.reshape(x.shape[0], -1) @ params, jnp.ones((4, 3))

@@ -47,6 +47,7 @@ _EXPECTED = {
   'evaluate': _also('checkpoint', 'dataset', 'data_dir')
   | {'measures': 'accuracy'},
   'cost': _also('devices') | _DISTILLATION,
+  'models': {'names': '', 'image_size': 32, 'channels': 3, 'classes': 10},
   'ensemble': _JOB
   | _flags(*wiring.DISTILLATION, without={'teacher_checkpoint'})
   | {'teachers': '', 'members': 3, 'of_logits': False},

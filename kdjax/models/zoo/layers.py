@@ -81,7 +81,8 @@ class ConvNorm(nn.Module):
     width: Number of output channels.
     kernel: Side of the kernel, odd.
     stride: Stride of the convolution.
-    groups: Number of groups of channels.
+    groups: Number of groups of channels, each with kernels of its own; as many
+      as input channels for a depthwise convolution.
     bias: Whether the convolution has a bias, which training cannot use: the
       normalisation subtracts it.
     epsilon: Added to the variance by batch norm.

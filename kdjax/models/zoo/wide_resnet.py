@@ -78,6 +78,7 @@ class Stem(nn.Module):
   axis_name: str | None = None
 
   def setup(self) -> None:
+    """Makes the layers that both methods read."""
     self.conv = convolution(self.width, dtype=self.dtype)
     self.norm = batch_norm(self.axis_name)
 
@@ -110,6 +111,7 @@ class Stage(nn.Module):
   axis_name: str | None = None
 
   def setup(self) -> None:
+    """Makes the batch norm of `normalise`."""
     self.norm = batch_norm(self.axis_name)
 
   @nn.compact

@@ -1,4 +1,6 @@
+import itertools
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -108,8 +110,17 @@ def test_deepest_taps():
   assert models.middle_stage(shapes) == 'stage2'
 
 
-@pytest.mark.parametrize('train', [False, True])
-@pytest.mark.parametrize('name', ['mlp_student', 'cnn_student', 'resnet8'])
+_PLAIN = ('mlp_student', 'cnn_student', 'resnet8')
+
+
+@pytest.mark.parametrize(
+  ('name', 'train'),
+  [
+    *itertools.product(_PLAIN, (False, True)),
+    *[('wrn16_1', True), ('vgg8', True), ('mobilenetv2_half', True)],
+    *[('shufflenetv1', True), ('shufflenetv2', True)],
+  ],
+)
 def test_bfloat16_computes_only(name, train):
   model = models.create(name, classes=3, dtype=jnp.bfloat16)
   inputs = jnp.ones((4, 8, 8, 1))
@@ -122,7 +133,7 @@ def test_bfloat16_computes_only(name, train):
     assert leaf.dtype == jnp.float32
   for tap, value in outputs.items():
     # Norms work in float32 and their callers round.
-    exact = tap == 'logits' or tap.endswith('/norm')
+    exact = tap == 'logits' or re.search(r'/norm\d*$', tap)
     assert value.dtype == (jnp.float32 if exact else jnp.bfloat16)
 
 
@@ -147,16 +158,9 @@ def test_bfloat16_is_close_to_float32():
   assert 0.0 < np.abs(logits[0] - logits[1]).max() < 0.05
 
 
-@pytest.mark.parametrize('name', models.names())
-def test_every_name_makes_a_model(name):
-  shapes = _shapes(name, 4, (2, 32, 32, 3))
-  assert shapes['logits'] == (2, 4)
-
-
 def test_names():
   names = ('mlp_teacher', 'mlp_assistant', 'mlp_student')
   assert models.names()[:3] == names
-  assert len(set(models.names())) == 29
 
 
 def test_unknown_name():
