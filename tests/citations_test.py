@@ -5,7 +5,7 @@ import re
 import pytest
 
 import kdjax
-from kdjax import citations, methods
+from kdjax import citations, methods, papers
 
 _TWO = r"""We train the student with relational knowledge distillation~\cite{park2019relational} and attention transfer~\cite{zagoruyko2017paying}, as implemented in kdjax~\cite{kdjax}.
 
@@ -63,7 +63,7 @@ def test_the_table_has_the_methods_there_are():
 
 def test_every_paper_belongs_to_a_method():
   used = ','.join(keys for _, keys in citations.METHODS.values()).split(',')
-  assert set(used) == set(citations._PAPERS)
+  assert set(used) == set(papers.PAPERS)
 
 
 @pytest.mark.parametrize('name', methods.NAMES)
@@ -88,7 +88,7 @@ def test_a_method_is_cited(name):
 def test_all_methods_at_once_cite_each_paper_once():
   sentence, entries = _parsed(kdjax.citation(*methods.NAMES))
   assert set(_cited(sentence)) == set(entries)
-  assert set(entries) == {*citations._PAPERS, 'kdjax'}
+  assert set(entries) == {*papers.PAPERS, 'kdjax'}
 
 
 @pytest.mark.parametrize(

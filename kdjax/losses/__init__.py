@@ -135,6 +135,9 @@ from kdjax.losses.response.divergences import (
   generalised_jensen_shannon_loss,
   reverse_kl_loss,
 )
+from kdjax.losses.response.hard_targets import (
+  hard_target_loss,
+)
 from kdjax.losses.response.heads import (
   LinearHead,
 )
@@ -215,6 +218,7 @@ __all__ = [
   'fsp_matrix',
   'gaussian_neuron_selectivity_loss',
   'generalised_jensen_shannon_loss',
+  'hard_target_loss',
   'hierarchical_context_loss',
   'hint_loss',
   'in_batch_contrastive_loss',

@@ -78,6 +78,21 @@ class Pair:
       'teacher': before_relu(self.teacher, pairs['teacher']),
     }
 
+  def distillation_logits(self, method: str) -> str:
+    """Name of the student's answer that learns from the teacher alone.
+
+    Raises:
+      OptionError: if the student has no distillation token.
+    """
+    if 'distillation_logits' not in self.student:
+      raise OptionError(
+        'method',
+        method,
+        f'needs a distillation token, which the student {self.names[0]} does '
+        'not have; the models named ..._distilled do',
+      )
+    return 'distillation_logits'
+
   def blocks(self, method: str, suffix: str = '') -> dict[str, Any]:
     """The transformer blocks of both networks, at equal depths.
 

@@ -173,6 +173,28 @@ def _teacher_free(pair: Pair, **given: Any) -> Terms:
   return {'tfkd': (0.1, transforms.teacher_free(**given))}
 
 
+@passes(transforms.hard_targets)
+def _hard_distillation(pair: Pair, **given: Any) -> Terms:
+  """Touvron et al. 2021, equation 3: half the labels, half the teacher's class.
+
+  Each token has its own: the labels are of the class token.
+  """
+  names = {'student': pair.distillation_logits('deit')}
+  term = transforms.hard_targets(**(names | given))
+  return {'class_token': (0.5, _CLASS_TOKEN), 'deit': (0.5, term)}
+
+
+@passes(transforms.soft_targets)
+def _soft_distillation(pair: Pair, **given: Any) -> Terms:
+  """Touvron et al. 2021, equation 2, at their lambda 0.1 and temperature 3."""
+  student = pair.distillation_logits('deit_soft')
+  usual = {'student': student, 'temperature': 3.0}
+  term = transforms.soft_targets(**(usual | given))
+  return {'class_token': (0.9, _CLASS_TOKEN), 'deit_soft': (0.1, term)}
+
+
+_CLASS_TOKEN = transforms.labels(student='class_logits')
+
 METHODS = {
   'kd': Named(soft_targets, labels=None),
   'kd_top_k': Named(_top_k, labels=None, takes_top_k=True),
@@ -195,4 +217,7 @@ METHODS = {
   'dense': Named(_dense),
   'label_smoothing': Named(_label_smoothing, labels=0.0),
   'tfkd': Named(_teacher_free, labels=0.9),
+  # Their labels are a term of their own, as they are of one token only.
+  'deit': Named(_hard_distillation, labels=0.0),
+  'deit_soft': Named(_soft_distillation, labels=0.0),
 }

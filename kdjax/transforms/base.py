@@ -120,11 +120,21 @@ def batch_mean(
   return total / jnp.where(count > 0, count, 1)
 
 
-def check_same_classes(student: Outputs, teacher: Outputs) -> None:
-  """Raises ValueError unless both networks have the same classes."""
-  check_name('logits', student, 'student')
-  check_name('logits', teacher, 'teacher')
-  classes = student['logits'].shape[-1], teacher['logits'].shape[-1]
+def check_same_classes(
+  student: Outputs,
+  teacher: Outputs,
+  names: tuple[str, str] = ('logits', 'logits'),
+) -> None:
+  """Raises ValueError unless both networks have the same classes.
+
+  Args:
+    student: Outputs of the student.
+    teacher: Outputs of the teacher.
+    names: Names of the student's and the teacher's logits.
+  """
+  check_name(names[0], student, 'student')
+  check_name(names[1], teacher, 'teacher')
+  classes = student[names[0]].shape[-1], teacher[names[1]].shape[-1]
   if classes[0] != classes[1]:
     raise ValueError(
       'student and teacher must have the same number of classes, got '

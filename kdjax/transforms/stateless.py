@@ -62,9 +62,13 @@ def owning_nothing(
 
 
 def of_same_classes(
-  key: chex.PRNGKey, student: base.Outputs, teacher: base.Outputs
+  key: chex.PRNGKey,
+  student: base.Outputs,
+  teacher: base.Outputs,
+  *,
+  names: tuple[str, str] = ('logits', 'logits'),
 ) -> base.LossVariables:
   """An `init` that checks that both networks have the same classes."""
   del key
-  base.check_same_classes(student, teacher)
+  base.check_same_classes(student, teacher, names)
   return base.LossVariables()

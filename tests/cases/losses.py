@@ -192,6 +192,7 @@ def _coupled(arguments=_EMBEDDINGS, **more) -> Case:
 CASES: dict[str, Case] = {
   # response
   'soft_target_loss': _response(),
+  'hard_target_loss': _response(numbers={}),
   'forward_kl_loss': _response(),
   'reverse_kl_loss': _response(),
   'generalised_jensen_shannon_loss': _response(

@@ -50,6 +50,7 @@ TRANSFORMS: Mapping[str, transforms.LossTransform] = {
   'labels': transforms.labels(),
   'soft_targets': transforms.soft_targets(),
   'standardised_soft_targets': transforms.standardised_soft_targets(),
+  'hard_targets': transforms.hard_targets(),
   'forward_kl': transforms.forward_kl(),
   'reverse_kl': transforms.reverse_kl(),
   'generalised_jensen_shannon': transforms.generalised_jensen_shannon(beta=0.3),

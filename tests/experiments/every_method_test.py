@@ -22,12 +22,15 @@ _NETWORKS = {
   'mlp': ('mlp_student', 'mlp_teacher'),
   'cnn': ('cnn_student', 'cnn_teacher'),
   'vit': ('vit_student', 'vit_student'),
+  'distilled': ('vit_student_distilled', 'mlp_teacher'),
 }
 _TRANSFORMER = ('vitkd', 'minilm', 'minilmv2', 'attention_matrices')
+_DISTILLED = ('deit', 'deit_soft')
 _LEARNING = {
   'mlp': ('--learning_rate=0.01',),
   'cnn': ('--learning_rate=0.01',),
   'vit': ('--optimizer=adam', '--learning_rate=0.001'),
+  'distilled': ('--optimizer=adam', '--learning_rate=0.001'),
 }
 # One device, as a newcomer has it. Compiling takes most of the time, and half
 # of that is spent on making fast what runs for a second; convolutions alone
@@ -36,8 +39,10 @@ _XLA_FLAGS = {
   'mlp': compiling.LITTLE_OPTIMISED,
   'cnn': '',
   'vit': compiling.LITTLE_OPTIMISED,
+  'distilled': compiling.LITTLE_OPTIMISED,
 }
-_EXAMPLES = {'mlp': 0, 'cnn': 240, 'vit': 240}  # 0 for all
+# 0 for all.
+_EXAMPLES = {'mlp': 0, 'cnn': 240, 'vit': 240, 'distilled': 240}
 _TWO_EPOCHS = ('--epochs=2',)
 _FLAGS = {
   # A stage of its own, then the labels: two epochs each.
@@ -56,6 +61,8 @@ _FROM = {'ft': 2, 'crd': 2}
 def _kind(method: str) -> str:
   if method in _TRANSFORMER:
     return 'vit'
+  if method in _DISTILLED:
+    return 'distilled'
   return 'cnn' if method in _MAPS else 'mlp'
 
 
@@ -178,5 +185,5 @@ def test_trains_and_its_loss_falls(method, processes, teacher, tmp_path):
 _TERMS = (
   *methods.NAMES,
   *('soft', 'hint', 'distance', 'angle', 'direction', 'skd_soft'),
-  *('smoothed', 'scores'),
+  *('smoothed', 'scores', 'class_token'),
 )

@@ -57,6 +57,10 @@ CASES = {
     factories.normalised_soft_targets(),
     lambda s, t, y: reference.normalised(s, t, y, 1.5, 1).mean(),
   ),
+  'hard': (
+    factories.hard_targets(),
+    lambda s, t, _: reference.label_smoothing(s, t.argmax(1), 0, False).mean(),
+  ),
   'forward': (factories.forward_kl(temperature=2.0), _divergence(2)),
   'reverse': (factories.reverse_kl(), _divergence(1, swapped=True)),
   'jensen': (

@@ -10,8 +10,16 @@ import pytest
 from kdjax import methods, models, training, transforms
 from kdjax.options import OptionError
 
-# Those of transformer blocks; all others are tried on convolutional networks.
+# Those of transformer blocks, and of a distillation token; all others are tried
+# on convolutional networks.
 _TRANSFORMER = ('vitkd', 'minilm', 'minilmv2', 'attention_matrices')
+_DISTILLED = ('deit', 'deit_soft')
+# Student and teacher.
+_NETWORKS = {
+  'cnn': ('cnn_student', 'cnn_teacher'),
+  'vit': ('vit_student', 'vit_teacher'),
+  'distilled': ('vit_student_distilled', 'cnn_teacher'),
+}
 _BATCH = {'image': jax.ShapeDtypeStruct((4, 8, 8, 1), jnp.float32)}
 
 
@@ -26,8 +34,7 @@ def _bound(method, kind):
   """The stages of a method, with shapes of what student and teacher say."""
   made = methods.named(method)
   student, teacher = (
-    models.create(f'{kind}_{role}', classes=10)
-    for role in ('student', 'teacher')
+    models.create(name, classes=10) for name in _NETWORKS[kind]
   )
   teacher = made.teacher(teacher)
   variables, targets = _traced(teacher)
@@ -52,7 +59,8 @@ def _bound(method, kind):
 
 @pytest.mark.parametrize('method', methods.NAMES)
 def test_stages_fit_the_networks(method):
-  kind = 'vit' if method in _TRANSFORMER else 'cnn'
+  kind = 'distilled' if method in _DISTILLED else 'cnn'
+  kind = 'vit' if method in _TRANSFORMER else kind
   stages, student, teacher = _bound(method, kind)
   assert sum(stage.epochs for stage in stages) == 8
   two = method in ('fitnets', 'fsp', 'ab')
@@ -102,3 +110,13 @@ def test_methods_of_transformers_say_what_they_need(method):
     'cnn_student does not have',
   ):
     _bound(method, 'cnn')
+
+
+@pytest.mark.parametrize('method', _DISTILLED)
+def test_methods_of_a_distillation_token_say_what_they_need(method):
+  with pytest.raises(
+    OptionError,
+    match=f'method={method}: needs a distillation token, which the student '
+    'vit_student does not have; the models named ..._distilled do',
+  ):
+    _bound(method, 'vit')

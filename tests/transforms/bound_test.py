@@ -78,10 +78,34 @@ def test_unknown_and_missing_keywords_name_the_factory():
 @pytest.mark.parametrize(
   ('factory', 'keywords'),
   [
-    (transforms.soft_targets, {'temperature': 4.0, 'mask': None}),
+    (
+      transforms.soft_targets,
+      {
+        'temperature': 4.0,
+        'student': 'logits',
+        'teacher': 'logits',
+        'mask': None,
+      },
+    ),
     (
       transforms.weighted_soft_labels,
-      {'temperature': 2.0, 'mask': None, 'ignore': None},
+      {
+        'temperature': 2.0,
+        'student': 'logits',
+        'teacher': 'logits',
+        'mask': None,
+        'ignore': None,
+      },
+    ),
+    (
+      transforms.label_smoothing,
+      {
+        'smoothing': 0.1,
+        'over_other_classes': False,
+        'student': 'logits',
+        'mask': None,
+        'ignore': None,
+      },
     ),
     (transforms.similarity_preserving, {'student': None, 'teacher': None}),
     (

@@ -1,5 +1,6 @@
 """Transforms of losses of one prediction at a time: of logits and labels."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from kdjax.transforms.response import per_example
 def of_logits(
   loss: Callable,
   *,
+  student: str = 'logits',
+  teacher: str = 'logits',
   mask: str | None = None,
   ignore: int | None = None,
   **hyperparameters: Any,
@@ -27,6 +30,8 @@ def of_logits(
     loss: `(student_logits, teacher_logits, labels, **hyperparameters) ->
       losses`, `[batch, ...]`. It may take no `teacher_logits` or no `labels`;
       the names of its arguments tell. Where it takes a `mask`, it gets one.
+    student: Name of the student's logits.
+    teacher: Name of the teacher's.
     mask: Name of the batch's entry `[batch, ...]` that is zero at tokens or
       positions to leave out of logits `[batch, ..., classes]`, or None. The
       mean is over the other positions, in the global batch.
@@ -38,22 +43,26 @@ def of_logits(
       takes a teacher and the networks have different numbers of classes.
   """
   taken, known = arrays(loss), keywords(loss)
+  names = student, teacher
   needs_teacher = len([name for name in taken if name != 'labels']) > 1
   positions = {'ignore': ignore} if 'ignore' in known else {}
 
   def make(values):
     def of_outputs(student, teacher, batch, valid):
       outputs = [student, teacher] if needs_teacher else [student]
-      given = [base.without_padding(x['logits'], batch) for x in outputs]
+      given = [
+        base.without_padding(x[name], batch)
+        for x, name in zip(outputs, names, strict=False)
+      ]
       if 'labels' in taken:
         given.append(batch['label'])
       masks = {'mask': valid} if 'mask' in known else {}
       return loss(*given, **values, **positions, **masks)
 
     init = (
-      stateless.of_same_classes
+      functools.partial(stateless.of_same_classes, names=names)
       if needs_teacher
-      else stateless.owning_nothing(student=('logits',))
+      else stateless.owning_nothing(student=names[:1])
     )
     return per_example.averaged(of_outputs, init, mask=mask, ignore=ignore)
 
@@ -68,6 +77,19 @@ def soft_targets():
   >>> term = soft_targets(temperature=1.0)
   >>> value(term, {'logits': logits[:, ::-1]}, {'logits': logits})
   0.2749
+  """
+
+
+@bound(of_logits, losses.hard_target_loss)
+def hard_targets():
+  """`kdjax.losses.hard_target_loss` on the logits.
+
+  DeiT takes it of the answer of its distillation token,
+  `student='distillation_logits'`, at weight 0.5.
+
+  >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
+  >>> value(hard_targets(), {'logits': logits[:, ::-1]}, {'logits': logits})
+  1.6094
   """
 
 

@@ -16,6 +16,7 @@ Loss = Callable[..., jax.Array]
 def of_student(
   loss: Callable[[jax.Array, Mapping, chex.Array | None], jax.Array],
   *,
+  student: str = 'logits',
   mask: str | None = None,
   ignore: int | None = None,
 ) -> base.LossTransform:
@@ -23,16 +24,17 @@ def of_student(
 
   Args:
     loss: `(student_logits, batch, mask) -> losses`, `[...]`.
-    mask: As for `of_both`.
+    student: Name of the student's logits.
+    mask: As for `averaged`.
     ignore: Likewise.
   """
 
-  def losses(student, teacher, batch, valid):
+  def losses(outputs, teacher, batch, valid):
     del teacher
-    logits = base.without_padding(student['logits'], batch)
+    logits = base.without_padding(outputs[student], batch)
     return loss(logits, batch, valid)
 
-  init = stateless.owning_nothing(student=('logits',))
+  init = stateless.owning_nothing(student=(student,))
   return averaged(losses, init, mask=mask, ignore=ignore)
 
 
@@ -49,8 +51,9 @@ def averaged(
     loss: `(student, teacher, batch, mask) -> losses`; or several by name, of
       which the value is the one named `loss`, the others metrics.
     init: Of the transform.
-    mask: As for `of_both`.
-    ignore: Likewise.
+    mask: Name of the batch's entry that is zero at positions to leave out, or
+      None.
+    ignore: A label of positions to leave out, or None.
   """
 
   def build(axis_name):
