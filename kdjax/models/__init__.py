@@ -4,8 +4,9 @@
 `from_nnx` and `from_function` make a `Model` of any other network.
 `reuse_classifier` joins a student and its teacher's classifier. `with_top_k`
 adds the best classes to the outputs of a model, and `with_head` adds its head.
-`normalised` makes a model that normalises its own images. A `Network` is a
-model with trained variables; `ensemble` makes one network of several.
+`normalised` makes a model that normalises its own images, `resized` one that
+resizes them. A `Network` is a model with trained variables; `ensemble` makes
+one network of several.
 """
 
 from kdjax.models.adapters import from_function, from_linen, from_nnx
@@ -21,6 +22,7 @@ from kdjax.models.model import (
 from kdjax.models.network import Network
 from kdjax.models.normalised import normalised
 from kdjax.models.options import Options
+from kdjax.models.resized import at_own_size, resized
 from kdjax.models.reused import reuse_classifier
 from kdjax.models.top_k import with_top_k
 from kdjax.models.zoo import MLP, ConvNet, ResNet, ViT, create, names
@@ -35,6 +37,7 @@ __all__ = [
   'Options',
   'ResNet',
   'ViT',
+  'at_own_size',
   'create',
   'ensemble',
   'ensemble_model',
@@ -44,6 +47,7 @@ __all__ = [
   'middle_stage',
   'names',
   'normalised',
+  'resized',
   'reuse_classifier',
   'taps',
   'with_head',
