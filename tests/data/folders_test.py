@@ -180,7 +180,7 @@ def test_what_is_no_image_is_ignored_and_counted(tmp_path):
 
 def _truncate(path):
   content = path.read_bytes()
-  path.write_bytes(content[: len(content) // 2])
+  path.write_bytes(content[:-100])
 
 
 def test_broken_files_are_named_or_skipped(tmp_path):
