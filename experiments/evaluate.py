@@ -11,6 +11,12 @@ from absl import app, flags
 from experiments import common
 from kdjax import recipes, tasks
 
+# Options that decide how networks train, or what they remember themselves.
+_TRAINING = (
+  *('transfer_examples', 'transfer', 'augmentation', 'mixup', 'cutmix'),
+  *('class_weights', 'validation_fraction', 'image_size', 'canvas'),
+)
+
 common.define_own_flag(
   'Networks',
   'checkpoint',
@@ -23,9 +29,7 @@ common.define_own_flag(
   None,
   'Another data set than the one the models learned from.',
 )
-common.define_flags(
-  tasks.Options, without=('dataset', 'transfer_examples', 'augmentation')
-)
+common.define_flags(tasks.Options, without={'dataset', *_TRAINING})
 flags.mark_flag_as_required('checkpoint')
 
 
@@ -34,12 +38,13 @@ def main(argv: Sequence[str]) -> None:
   del argv
   flag = common.FLAGS
   directory, note = recipes.read_note(flag.checkpoint)
-  _, task = tasks.load(
-    tasks.Options(
-      dataset=flag.dataset or note['dataset'],
-      data_dir=flag.data_dir,
-      measures=flag.measures,
-    )
+  task = recipes.open_test(
+    note,
+    dataset=flag.dataset or note['dataset'],
+    data_dir=flag.data_dir,
+    test_fraction=flag.test_fraction,
+    broken_images=flag.broken_images,
+    measures=flag.measures,
   )
   for result in recipes.evaluate(directory, task):
     print(json.dumps(result))

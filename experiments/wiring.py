@@ -125,14 +125,19 @@ def make_teacher(given: common.Asked, dataset: data.Dataset) -> Model:
 def make_model(
   asked: models.Options, dataset: data.Dataset, name: str
 ) -> Model:
-  """One of the shipped networks, on images normalised as the data set is."""
+  """One of the shipped networks, on images normalised as the data set is.
+
+  It resizes images if the data set has an image size.
+  """
   model = models.create(
     name,
     classes=dataset.classes,
     dtype=jnp.dtype(asked.precision),
     axis_name=training.AXIS if asked.sync_batch_norm else None,
   )
-  return models.normalised(model, dataset.mean, dataset.std)
+  model = models.normalised(model, dataset.mean, dataset.std)
+  size = dataset.image_size
+  return model if size is None else models.resized(model, size)
 
 
 def make_models(
@@ -173,8 +178,11 @@ def load_teacher(asked: models.Options, dataset: data.Dataset) -> Network:
     wanted = {
       'model': (note['model'], asked.teacher or note['model']),
       'classes': (note.get('classes'), dataset.classes),
-      'image_shape': (image.get('shape'), list(dataset.image_shape)),
     }
+    # A network that resizes takes images of all sizes.
+    if note.get('image_size') is None or dataset.image_size is None:
+      shape = list(dataset.image_shape)
+      wanted['image_shape'] = (image.get('shape'), shape)
     for name, (found, right) in wanted.items():
       if found != right:
         raise checkpoint.CheckpointError(

@@ -33,7 +33,7 @@ class _Files(NamedTuple):
   paths: list[str]
   names: list[str]
 
-  def only(self, good: Sequence[bool]) -> '_Files':
+  def only(self, good: Sequence[bool] | np.ndarray) -> '_Files':
     kept = [i for i, is_good in enumerate(good) if is_good]
     return _Files([self.paths[i] for i in kept], [self.names[i] for i in kept])
 
@@ -131,10 +131,9 @@ def folder(
   train, test, classes = _splits(path, root, listing, test_fraction)
   whole = _Files(train.paths + test.paths, train.names + test.names)
   sizes, errors = _sizes(whole.paths)
-  known = [size for size in sizes[: len(train.paths)] if size]
-  equal = len({size for size in sizes if size}) <= 1
-  if image_size is None and not equal:
-    image_size = image_size_for(known)
+  if image_size is None and len(set(sizes) - {None}) > 1:
+    known = [sizes[i] for i in range(len(train.paths))]
+    image_size = image_size_for([size for size in known if size])
   limit = canvas or (2 * image_size if image_size else None)
   decoded: _Decoded = {}
   if len(whole.paths) <= _FEW:
@@ -143,29 +142,23 @@ def folder(
     raise DataError(_broken(path, errors))
   good = [name not in errors for name in whole.paths]
   count = len(train.paths)
-  splits = (train.only(good[:count]), test.only(good[count:]))
-  remarks = listing.remarks() + _check(path, classes, *splits)
+  train, test = train.only(good[:count]), test.only(good[count:])
+  remarks = listing.remarks() + _check(path, classes, train, test)
   if errors:
     remarks.insert(0, f'Skipped {_count(len(errors), "broken file")}.')
-  kept = [size for size, is_good in zip(sizes, good, strict=True) if is_good]
-  shape, is_equal = fitting([size for size in kept if size], limit)
-  numbers = {name: i for i, name in enumerate(classes)}
-  sources = [
-    _source(
-      files,
-      numbers,
-      functools.partial(_decode, decoded, limit),
-      shape,
-      is_equal,
-    )
-    for files in splits
-  ]
+  kept = zip(sizes, good, strict=True)
+  form = fitting([size for size, is_good in kept if size and is_good], limit)
+  decode = functools.partial(_decode, decoded, limit)
+  sources = [_source(x, classes, decode, form) for x in (train, test)]
+  mean, std = statistics(sources[0])
   return Dataset(
     f'folder:{path}',
     len(classes),
-    shape,
-    *sources,
-    *statistics(sources[0]),
+    form[0],
+    sources[0],
+    sources[1],
+    mean,
+    std,
     class_names=tuple(classes),
     image_size=image_size,
     remarks=tuple(remarks),
@@ -314,17 +307,18 @@ def _tried(function: Callable) -> Callable:
 
 def _source(
   files: _Files,
-  numbers: dict[str, int],
+  classes: list[str],
   decode: Callable[[str], np.ndarray],
-  shape: tuple[int, int, int],
-  equal: bool,
+  form: tuple[tuple[int, int, int], bool],
 ) -> Source:
+  """Returns the examples of a split; `form` is the result of `fitting`."""
+  numbers = {name: i for i, name in enumerate(classes)}
   labels = np.array([numbers[name] for name in files.names], np.int32)
 
   def read(indices: np.ndarray) -> Examples:
     chosen = [files.paths[i] for i in indices]
     pixels = pictures.in_threads(decode, chosen)
-    return drawn(pixels, shape, labels[indices], equal)
+    return drawn(pixels, form[0], labels[indices], form[1])
 
   return Source(read, len(labels), labels=lambda: labels)
 

@@ -77,12 +77,15 @@ def of_arrays(
       'Training needs examples of two or more classes, numbered from 0, it has '
       f'{found}.'
     )
+  mean, std = statistics(sources[0])
   return Dataset(
     name,
     count,
     shapes[0],
-    *sources,
-    *statistics(sources[0]),
+    sources[0],
+    sources[1],
+    mean,
+    std,
     class_names=tuple(class_names),
     image_size=image_size,
   )

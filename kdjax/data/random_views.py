@@ -72,8 +72,8 @@ def random_resized_crop_views(
       return *_window(window_key, real, scale, ratio), mirrored
 
     corner, extent, mirrored = jax.vmap(drawn)(keys, real)
-    spans = (_span(corner[:, i], extent[:, i], size) for i in (0, 1))
-    shown = resample(image, *spans, size)
+    rows, columns = (_span(corner[:, i], extent[:, i], size) for i in (0, 1))
+    shown = resample(image, rows, columns, size)
     shown = jnp.where(mirrored[:, None, None, None], shown[:, :, ::-1], shown)
     kept = {name: x for name, x in batch.items() if name != 'size'}
     return {**kept, 'image': _as_pixels(shown, image.dtype)}

@@ -1,5 +1,8 @@
 """A model that resizes its own images."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -71,7 +74,7 @@ def resized(model: Model, size: int, *, resize: int | None = None) -> Model:
   return Model(init, apply, note)
 
 
-def at_own_size(model: Model, batch: Batch) -> dict[str, jax.ShapeDtypeStruct]:
+def at_own_size(model: Model, batch: Mapping[str, Any]) -> dict[str, Any]:
   """Returns the shapes of a batch as the model sees it, for its costs.
 
   Args:

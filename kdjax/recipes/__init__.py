@@ -10,12 +10,17 @@ from kdjax.recipes.distillation import (
   train_teachers,
 )
 from kdjax.recipes.ensemble import ensemble
-from kdjax.recipes.evaluation import evaluate
+from kdjax.recipes.evaluation import evaluate, open_test
 from kdjax.recipes.options import Options
 from kdjax.recipes.planning import Plan, check, check_devices, plan
 from kdjax.recipes.saved import load, read_note
 from kdjax.recipes.step_costs import DistillationCosts, costs
-from kdjax.recipes.summary import describe, describe_measure, summarise
+from kdjax.recipes.summary import (
+  describe,
+  describe_data,
+  describe_measure,
+  summarise,
+)
 
 __all__ = [
   'DistillationCosts',
@@ -28,11 +33,13 @@ __all__ = [
   'compare',
   'costs',
   'describe',
+  'describe_data',
   'describe_measure',
   'distil',
   'ensemble',
   'evaluate',
   'load',
+  'open_test',
   'plan',
   'read_note',
   'summarise',

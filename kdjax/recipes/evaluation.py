@@ -1,6 +1,7 @@
 """Saved networks on a test set."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from kdjax import tasks, training
@@ -30,7 +31,7 @@ def evaluate(
   """
   directory, note = saved.read_note(directory)
   if task is None:
-    _, task = tasks.load(tasks.Options(dataset=note['dataset']))
+    task = open_test(note, dataset=note['dataset'])
   experiment = Experiment(task, Budget(), directory)
   results = []
   for seed, network in zip(note['seeds'], saved.load(directory), strict=True):
@@ -45,3 +46,25 @@ def evaluate(
       }
     )
   return results
+
+
+def open_test(note: Mapping[str, Any], **given: Any) -> Task:
+  """Opens the data that saved networks are tested on.
+
+  Images of unequal size are stored as they were for training.
+
+  Args:
+    note: From `read_note`.
+    **given: Fields of `tasks.Options`, `dataset` among them.
+
+  Raises:
+    OptionError: if the data set is missing or unfit.
+  """
+  seen = note['batch']
+  if 'size' in seen:
+    # A canvas is as large as the largest image, at most as the option says.
+    size = note.get('image_size')
+    given = {'image_size': size, **given}
+    if not given['dataset'].startswith('arrays:'):
+      given['canvas'] = max(size or 1, *seen['image']['shape'][:2])
+  return tasks.load(tasks.Options(**given))[1]
