@@ -220,6 +220,13 @@ def _deciding(given: Asked) -> dict[str, Any]:
 
 def _new_workdir(words: Sequence[str]) -> pathlib.Path:
   now = datetime.datetime.now().strftime('%Y-%m-%d-%H%M%S')
+  # Data of one's own are named by a path, whose last part says enough.
+  words = [
+    pathlib.PurePath(word).stem
+    if word.startswith(('folder:', 'arrays:'))
+    else word
+    for word in words
+  ]
   name = '-'.join([*words, now]).replace('/', '-').replace(',', '-')
   path, number = pathlib.Path('runs', name), 1
   while path.exists():

@@ -18,9 +18,13 @@ from kdjax.models import Network
 from kdjax.options import OptionError
 from kdjax.tasks import Task
 
-_WITHOUT = ('dataset', 'measures', 'transfer_examples', 'augmentation')
 # A line with more accuracies of classes would be hard to read.
 _MANY_CLASSES = 100
+# Options of their own, and options that decide how networks train.
+_WITHOUT = (
+  *('dataset', 'measures', 'transfer_examples', 'transfer', 'augmentation'),
+  *('mixup', 'cutmix', 'class_weights', 'validation_fraction', 'canvas'),
+)
 
 common.define_own_flag(
   'Networks',
@@ -82,16 +86,19 @@ def _results() -> Iterator[dict[str, Any]]:
   place = flag.checkpoint
   if not _is_foreign(place):
     directory, note = recipes.read_note(place)
-    _, task = _load(flag.dataset or note['dataset'])
+    given = {**_given(), 'dataset': flag.dataset or note['dataset']}
+    dataset, task = recipes.open_test(note, **given)
     teacher = _teacher(directory)
+    task = _measured(dataset, task)
     yield from recipes.evaluate(directory, task, teacher=teacher)
     return
   if not flag.dataset:
     raise OptionError('checkpoint', place, 'needs --dataset')
-  dataset, task = _load(flag.dataset)
+  dataset, task = tasks.load(tasks.Options(**_given(), dataset=flag.dataset))
   network = wiring.load_weights(
     place, dataset, flag.model, flag='model', mean=flag.mean, std=flag.std
   )
+  task = _measured(dataset, task)
   yield recipes.evaluate_one(network, task, teacher=_teacher())
 
 
@@ -100,21 +107,23 @@ def _is_foreign(place: str) -> bool:
   return models.is_weights(place) and not models.read_torch_note(place)
 
 
-def _load(name: str) -> tuple[data.Dataset, Task]:
-  given = common.FLAGS.measures
-  options = tasks.Options(
-    dataset=name,
-    data_dir=common.FLAGS.data_dir,
-    **({'measures': given} if given else {}),
-  )
-  dataset, task = tasks.load(options)
-  if not given:
-    names = tasks.measure_names(dataset.classes)
-    if dataset.classes > _MANY_CLASSES:
-      names = tuple(name for name in names if name != 'class_accuracy')
-    measures = tasks.of_classes(dataset.classes, names)
-    task = task._replace(measures=measures)
-  return dataset, task
+def _given() -> dict[str, Any]:
+  """The options of the data that are given."""
+  names = ('data_dir', 'test_fraction', 'broken_images', 'image_size')
+  values = {name: common.FLAGS[name].value for name in names}
+  if common.FLAGS.measures:
+    values['measures'] = common.FLAGS.measures
+  return {name: value for name, value in values.items() if value is not None}
+
+
+def _measured(dataset: data.Dataset, task: Task) -> Task:
+  """The task with all measures where the flag names none."""
+  if common.FLAGS.measures:
+    return task
+  names = tasks.measure_names(dataset.classes)
+  if dataset.classes > _MANY_CLASSES:
+    names = tuple(name for name in names if name != 'class_accuracy')
+  return task._replace(measures=tasks.of_classes(dataset.classes, names))
 
 
 def _teacher(directory: pathlib.Path | None = None) -> Network | None:

@@ -7,6 +7,7 @@ python -m experiments.train_teacher --dataset=cifar10 --teacher=resnet56 \
 import pathlib
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from absl import app
 
@@ -24,6 +25,7 @@ common.define_flags(
   # Options of students.
   without=(
     'transfer_examples',
+    'transfer',
     'student',
     'teacher_checkpoint',
     'scratch',
@@ -59,18 +61,21 @@ def main(argv: Sequence[str]) -> None:
     experiment.workdir,
     lambda: {
       'dataset': task.name,
+      'split': task.split,
       'seconds': time.perf_counter() - start,
       'teacher': {**recipes.describe(task, teacher), **teacher.measures},
+      **recipes.describe_data(task),
     },
-    lambda summary: _print(task, teacher),
+    lambda summary: _print(summary, task, teacher),
   )
 
 
-def _print(task: Task, teacher: Network) -> None:
+def _print(summary: dict[str, Any], task: Task, teacher: Network) -> None:
   for name, value in teacher.measures.items():
     measure = recipes.describe_measure(task, name)
     shown = f'{reports.shown(value, measure)} {measure["unit"]}'.rstrip()
-    print(f'{teacher.name}: test {name} {shown}')
+    print(f'{teacher.name}: {task.split} {name} {shown}')
+  reports.print_data(summary)
 
 
 if __name__ == '__main__':

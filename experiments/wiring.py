@@ -125,14 +125,19 @@ def make_teacher(given: common.Asked, dataset: data.Dataset) -> Model:
 def make_model(
   asked: models.Options, dataset: data.Dataset, name: str
 ) -> Model:
-  """One of the shipped networks, on images normalised as the data set is."""
+  """One of the shipped networks, on images normalised as the data set is.
+
+  It resizes images if the data set has an image size.
+  """
   model = models.create(
     name,
     classes=dataset.classes,
     dtype=jnp.dtype(asked.precision),
     axis_name=training.AXIS if asked.sync_batch_norm else None,
   )
-  return models.normalised(model, dataset.mean, dataset.std)
+  model = models.normalised(model, dataset.mean, dataset.std)
+  size = dataset.image_size
+  return model if size is None else models.resized(model, size)
 
 
 def make_models(
@@ -229,6 +234,9 @@ def load_weights(
     models.shares(mean) if mean else note.get('mean', usual_mean),
     models.shares(std) if std else note.get('std', usual_std),
   )
+  size = note.get('image_size', dataset.image_size)
+  if size is not None:
+    model = models.resized(model, size, resize=note.get('resize'))
   shape = (1, *dataset.image_shape)
   batch = {'image': jax.ShapeDtypeStruct(shape, jnp.uint8)}
   return models.load_torch(path, model, batch)
@@ -242,11 +250,13 @@ def _check_note(
 ) -> None:
   """Raises CheckpointError unless a saved network fits the data."""
   image: Any = note['batch'].get('image', {})
-  wanted = {
+  wanted: dict[str, tuple[Any, Any]] = {
     'model': (note['model'], name or note['model']),
     'classes': (note.get('classes'), dataset.classes),
-    'image_shape': (image.get('shape'), list(dataset.image_shape)),
   }
+  # A network that resizes takes images of all sizes.
+  if note.get('image_size') is None or dataset.image_size is None:
+    wanted['image_shape'] = image.get('shape'), list(dataset.image_shape)
   for field, (found, right) in wanted.items():
     if found != right:
       raise checkpoint.CheckpointError(

@@ -64,7 +64,11 @@ _MAY_IMPORT = {
   '': set(),  # kdjax/__init__.py, which loads the rooms by name, lazily
 }
 # Files that may import more than their room.
-_MAY_ALSO_IMPORT = {'kdjax/models/options.py': {'options'}}
+_MAY_ALSO_IMPORT = {
+  'kdjax/models/options.py': {'options'},
+  # Augmentations and models resize in one way.
+  'kdjax/models/resized.py': {'data'},
+}
 
 
 def _source(path):

@@ -27,18 +27,22 @@ class Source:
     read: Callable[[np.ndarray], Examples],
     length: int,
     kept: Examples | None = None,
+    labels: Callable[[], np.ndarray] | None = None,
   ):
     """Wraps a function that reads examples.
 
     Args:
       read: Maps positions `[n]` within `0..length - 1` to
-        `{'image': uint8 [n, h, w, c], 'label': int32 [n]}`.
+        `{'image': uint8 [n, h, w, c], 'label': int32 [n]}`; images of unequal
+        size also have `size`, see `kdjax.data.canvases`.
       length: Number of examples.
       kept: All examples, if they are in memory already.
+      labels: Reads all labels, if this is faster than reading the examples.
     """
     self._read = read
     self._length = length
     self._kept = kept
+    self._labels = labels
     self._lock = threading.Lock()
 
   def __len__(self) -> int:
@@ -90,6 +94,8 @@ class Source:
     """
     if self._kept is not None:
       return self._kept['label']
+    if self._labels is not None:
+      return self._labels()
     starts = range(0, self._length, _CHUNK)
     parts = [
       self._read(np.arange(i, min(i + _CHUNK, self._length)))['label']
@@ -110,7 +116,12 @@ class Source:
       ValueError: if `indices` is not a vector of integers within range.
     """
     indices = self._checked(indices).copy()
-    return Source(lambda places: self.fetch(indices[places]), len(indices))
+    labels = None
+    if self._labels is not None:
+      labels = lambda: self.labels()[indices]  # noqa: E731
+    return Source(
+      lambda places: self.fetch(indices[places]), len(indices), labels=labels
+    )
 
   def _checked(self, indices: Any) -> np.ndarray:
     indices = np.asarray(indices)

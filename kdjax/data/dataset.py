@@ -1,10 +1,11 @@
 """A classification data set: its sources, classes and pixel statistics."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from kdjax.data.arrays import Source
+from kdjax.data.arrays import Examples, Source
 
 _IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
@@ -28,18 +29,23 @@ _CHUNK = 500
 
 
 class Dataset(NamedTuple):
-  """Images of a fixed size with one label each.
+  """Images with one label each.
 
   Attributes:
-    name: Name that was given to `load`.
+    name: Name that was given to `load`, `folder:PATH` or `arrays:FILE`.
     classes: Number of classes; labels are `0..classes - 1`.
-    image_shape: `(height, width, channels)`.
+    image_shape: `(height, width, channels)`, for images of unequal size that of
+      their canvas, see `kdjax.data.canvases`.
     train: Training examples.
     test: Test examples (the validation split where no test labels exist).
     mean: Mean of the training pixels per channel, in units of the stored pixel:
       0..255 for photographs, 0..16 for digits. `models.normalised` takes these
       numbers unchanged.
     std: Standard deviation per channel, in the same units.
+    class_names: Names of the classes; `()` if they are not known.
+    image_size: Side of the images that networks should see, the `size` of
+      `models.resized`; None for the images as they are.
+    remarks: Lines on what was left out, for reports.
   """
 
   name: str
@@ -49,6 +55,38 @@ class Dataset(NamedTuple):
   test: Source
   mean: tuple[float, ...]
   std: tuple[float, ...]
+  class_names: tuple[str, ...] = ()
+  image_size: int | None = None
+  remarks: tuple[str, ...] = ()
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """Names of the classes; their numbers if the names are not known."""
+    return self.class_names or tuple(map(str, range(self.classes)))
+
+  def counts(self) -> dict[str, dict[str, int]]:
+    """Counts the training and test examples of every class; reads labels."""
+    return class_counts(self.names, self.train, self.test)
+
+
+def class_counts(
+  names: Sequence[str], train: Source, test: Source
+) -> dict[str, dict[str, int]]:
+  """Returns `{name: {'train': examples, 'test': examples}}` by class.
+
+  Args:
+    names: Names of the classes, in the order of their numbers.
+    train: Training examples with an integer `label`.
+    test: Test examples.
+  """
+  both = [
+    np.bincount(source.labels(), minlength=len(names)).tolist()
+    for source in (train, test)
+  ]
+  return {
+    name: {'train': x, 'test': y}
+    for name, x, y in zip(names, *both, strict=True)
+  }
 
 
 def known_statistics(
@@ -90,7 +128,7 @@ def statistics(source: Source) -> tuple[tuple[float, ...], tuple[float, ...]]:
   # Counting the 256 values a pixel can take is exact and needs no second pass.
   counts = np.sum(
     [
-      _histogram(source.fetch(sample[start : start + _CHUNK])['image'])
+      _histogram(source.fetch(sample[start : start + _CHUNK]))
       for start in range(0, count, _CHUNK)
     ],
     axis=0,
@@ -104,11 +142,13 @@ def statistics(source: Source) -> tuple[tuple[float, ...], tuple[float, ...]]:
   return tuple(mean.tolist()), tuple(std.tolist())
 
 
-def _histogram(image: np.ndarray) -> np.ndarray:
-  """Counts the values of each channel: `[channels, 256]`."""
-  return np.stack(
-    [
-      np.bincount(image[..., channel].ravel(), minlength=256)
-      for channel in range(image.shape[-1])
-    ]
-  )
+def _histogram(examples: Examples) -> np.ndarray:
+  """Counts the values of each channel over real pixels: `[channels, 256]`."""
+  image, size = examples['image'], examples.get('size')
+  if size is None:
+    pixels = image.reshape(-1, image.shape[-1])
+  else:
+    rows, columns = (np.arange(x)[None] for x in image.shape[1:3])
+    inside = (rows < size[:, :1])[:, :, None] & (columns < size[:, 1:])[:, None]
+    pixels = image[inside]
+  return np.stack([np.bincount(channel, minlength=256) for channel in pixels.T])

@@ -97,10 +97,7 @@ def transfer_subset(seed: int, labels: Any, examples: int) -> np.ndarray:
   """
   labels = np.asarray(labels)
   available = len(labels)
-  if not 0 <= examples <= available:
-    raise ValueError(
-      f'examples must be within 0..{available} (0 means all), got {examples}.'
-    )
+  _check_subset(examples, available)
   if examples == 0:
     return np.arange(available)
   # RandomState's stream is frozen, so all versions of NumPy draw the same set.
@@ -112,6 +109,77 @@ def transfer_subset(seed: int, labels: Any, examples: int) -> np.ndarray:
   # The first example of every class comes first, then the second of each, ...
   turns = shuffled[np.argsort(rank[shuffled], kind='stable')]
   return np.sort(turns[:examples])
+
+
+def held_out(labels: Any, fraction: float) -> np.ndarray:
+  """Draws a part of every class, for tests or validation.
+
+  The number of every class is rounded; a class of two or more examples has at
+  least one on either side, a single example is not held out. The draw depends
+  only on the labels and the fraction.
+
+  >>> held_out([0, 0, 0, 1, 1, 2], 0.4).sum()
+  2
+
+  Args:
+    labels: Classes of the examples, integers `[n]`.
+    fraction: Share to hold out, above 0 and below 1.
+
+  Returns:
+    Whether each example is held out, bool `[n]`.
+
+  Raises:
+    ValueError: if `fraction` is out of range.
+  """
+  if not 0 < fraction < 1:
+    raise ValueError(f'fraction must be above 0 and below 1, got {fraction}.')
+  labels = np.asarray(labels)
+  # RandomState's stream is frozen, so all versions of NumPy draw the same set.
+  shuffled = np.random.RandomState(0).permutation(len(labels))
+  found = np.zeros(len(labels), bool)
+  for label in np.unique(labels):
+    members = shuffled[labels[shuffled] == label]
+    count = max(1, round(fraction * len(members)))
+    found[members[: min(count, len(members) - 1)]] = True
+  return found
+
+
+def proportional_subset(seed: int, labels: Any, examples: int) -> np.ndarray:
+  """Draws a transfer set that has the classes in their proportions.
+
+  Every class has its share of `examples`, up to one example; with the same seed
+  and labels, a smaller draw is a subset of a larger draw.
+
+  Args:
+    seed: Seed of the draw, `0..2**32 - 1`.
+    labels: Classes of the examples to draw from, integers `[n]`.
+    examples: Number of examples to draw, at most `n`; 0 means all.
+
+  Returns:
+    Positions in `labels`, ascending, int64 `[examples]`.
+
+  Raises:
+    ValueError: if `examples` is negative or above `n`.
+  """
+  labels = np.asarray(labels)
+  _check_subset(examples, len(labels))
+  if examples == 0:
+    return np.arange(len(labels))
+  shuffled = np.random.RandomState(seed).permutation(len(labels))
+  turn = np.empty(len(labels))
+  for label in np.unique(labels):
+    members = shuffled[labels[shuffled] == label]
+    # The classes take turns at a pace that is in proportion to their sizes.
+    turn[members] = (np.arange(len(members)) + 0.5) / len(members)
+  turns = shuffled[np.argsort(turn[shuffled], kind='stable')]
+  return np.sort(turns[:examples])
+
+
+def _check_subset(examples: int, available: int) -> None:
+  if not 0 <= examples <= available:
+    raise ValueError(
+      f'examples must be within 0..{available} (0 means all), got {examples}.'
+    )
 
 
 def _positions(examples: int, batch_size: int) -> np.ndarray:

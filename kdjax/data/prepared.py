@@ -1,24 +1,39 @@
 """Checks and describes the files of a prepared data set."""
 
 import re
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 
+from kdjax.data import pictures
 from kdjax.data.arrays import DataError, Examples, Source
+from kdjax.data.canvases import drawn, image_size_for
 from kdjax.data.dataset import Dataset, known_statistics, statistics
+from kdjax.data.pictures import Size, read_size
 
+T = TypeVar('T', range, list[int])
 FORMAT = 'array_record'
 _CHUNK = 1000  # Images decoded at a time; memory holds them twice.
 _PROBE = 64  # Images whose sizes are compared if none is declared.
 
 
-def open_prepared(name: str, builder: Any) -> Dataset:
+def open_prepared(
+  name: str,
+  builder: Any,
+  undecoded: Any,
+  *,
+  image_size: int | None = None,
+  canvas: int | None = None,
+) -> Dataset:
   """Returns the data set over prepared files.
 
   Args:
     name: Name as the user wrote it.
     builder: A TFDS builder over prepared files.
+    undecoded: TFDS' decoder that leaves an image as the bytes of its file.
+    image_size: As for `load`.
+    canvas: As for `load`.
 
   Returns:
     The data set. Only a few images are decoded, or the sample for `statistics`
@@ -29,15 +44,31 @@ def open_prepared(name: str, builder: Any) -> Dataset:
   """
   _check_format(name, builder)
   classes = _check_features(name, builder)
-  train, test = _splits(name, builder)
   declared = builder.info.features['image'].shape
-  probe = train.fetch(
-    np.arange(min(_PROBE if None in declared else 1, len(train)))
+  limit, raw = None, {'decoders': {'image': undecoded}}
+  splits = _splits(name, builder)
+  if None in declared:
+    sizes = _probed(builder, splits[0], raw)
+    if sizes and (canvas or len(set(sizes)) > 1):
+      image_size = image_size or image_size_for(sizes)
+      limit = canvas or 2 * image_size
+  train, test = (
+    _source(name, builder, split, raw, limit, declared[-1]) for split in splits
   )
-  shape = probe['image'].shape[1:]
+  shape = train.fetch([0])['image'].shape[1:]
   known = known_statistics(re.split('[/:]', name)[0], shape[-1])
   mean, std = known or statistics(train)
-  return Dataset(name, classes, shape, train, test, mean, std)
+  return Dataset(
+    name,
+    classes,
+    shape,
+    train,
+    test,
+    mean,
+    std,
+    class_names=tuple(builder.info.features['label'].names),
+    image_size=image_size,
+  )
 
 
 def first_line(error: Exception) -> str:
@@ -79,29 +110,93 @@ def _check_features(name: str, builder: Any) -> int:
   return classes.num_classes
 
 
-def _splits(name: str, builder: Any) -> tuple[Source, Source]:
-  """Returns training and test examples."""
+def _splits(name: str, builder: Any) -> tuple[str, str]:
+  """Returns the names of the training and the test split."""
   splits = builder.info.splits
   present = [split for split in splits if splits[split].num_examples]
   if 'train' in present:
-    train = _source(name, builder, 'train')
+    _check_files(name, builder, 'train')
     for split in ('test', 'validation'):
       if split in present:
-        test = _source(name, builder, split)
+        _check_files(name, builder, split)
         # Some contests keep the test labels secret and store them as -1.
-        if test.fetch([0])['label'][0] >= 0:
-          return train, test
+        records = builder.as_data_source(split, file_format=FORMAT)
+        if records[0]['label'] >= 0:
+          return 'train', split
   raise DataError(
     f"{name!r} must have the split 'train' and labels in 'test' or"
     f" 'validation', it has {', '.join(present) or 'no examples'}."
   )
 
 
-def _source(name: str, builder: Any, split: str) -> Source:
-  records = builder.as_data_source(split, file_format=FORMAT)
+def _check_files(name: str, builder: Any, split: str) -> None:
   for path in builder.info.splits[split].filepaths:
     if not path.exists():
       raise DataError(f'{name!r} is incomplete: {path} is missing.')
+
+
+def _probed(builder: Any, split: str, raw: dict[str, Any]) -> list[Size]:
+  """Returns the sizes of some images, evenly spaced over a split.
+
+  The list is empty if the images are not kept as image files.
+  """
+  records = builder.as_data_source(split, file_format=FORMAT, **raw)
+  count = min(_PROBE, len(records))
+  places = (np.arange(count) * len(records) // count).tolist()
+  files = [record['image'] for record in records.__getitems__(places)]
+  return [read_size(file) for file in files if isinstance(file, bytes)]
+
+
+def _source(
+  name: str,
+  builder: Any,
+  split: str,
+  raw: dict[str, Any],
+  limit: int | None,
+  channels: int | None,
+) -> Source:
+  """Returns the examples of a split.
+
+  Args:
+    name: Name of the data set.
+    builder: Its builder.
+    split: Name of the split.
+    raw: Arguments that leave images undecoded.
+    limit: Side of the canvases of images of unequal size; None for images of
+      one size.
+    channels: Number of channels, if it is declared.
+  """
+  undecoded = builder.as_data_source(split, file_format=FORMAT, **raw)
+
+  def labels() -> np.ndarray:
+    found = np.empty(len(undecoded), np.int32)
+    for chunk in _chunks(range(len(undecoded))):
+      records = undecoded.__getitems__(list(chunk))
+      found[chunk.start : chunk.stop] = [record['label'] for record in records]
+    return found
+
+  if limit is None:
+    records = builder.as_data_source(split, file_format=FORMAT)
+    return Source(_reader(name, records), len(records), labels=labels)
+  shape = (limit, limit, channels or 3)
+
+  def decode(record: Any) -> np.ndarray:
+    return pictures.decode(record['image'], limit, shape[-1])
+
+  def read(indices: np.ndarray) -> Examples:
+    parts = []
+    for chunk in _chunks(indices.tolist()):
+      records = undecoded.__getitems__(chunk)
+      label = np.array([record['label'] for record in records], np.int32)
+      images = pictures.in_threads(decode, records)
+      parts.append(drawn(images, shape, label, equal=False))
+    return {k: np.concatenate([x[k] for x in parts]) for k in parts[0]}
+
+  return Source(read, len(undecoded), labels=labels)
+
+
+def _reader(name: str, records: Any) -> Callable[[np.ndarray], Examples]:
+  """Returns a function that reads images of one size."""
   shape = _image(records[0]).shape
 
   def read(indices: np.ndarray) -> Examples:
@@ -114,12 +209,17 @@ def _source(name: str, builder: Any, split: str) -> Source:
         if one.shape != shape:
           raise DataError(
             f'The images of {name!r} differ in size: {shape} and {one.shape};'
-            ' prepare them with one size.'
+            ' state canvas, the longest side of a stored image.'
           )
         image[place], label[place] = one, record['label']
     return {'image': image, 'label': label}
 
-  return Source(read, len(records))
+  return read
+
+
+def _chunks(places: T) -> Iterator[T]:
+  for start in range(0, len(places), _CHUNK):
+    yield places[start : start + _CHUNK]
 
 
 def _image(record: Any) -> np.ndarray:

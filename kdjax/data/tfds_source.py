@@ -67,7 +67,13 @@ class Digits(  # type: ignore[call-arg]
       yield row, {'image': image[row], 'label': int(label[row])}
 
 
-def load(name: str, data_dir: str | None = None) -> dataset.Dataset:
+def load(
+  name: str,
+  data_dir: str | None = None,
+  *,
+  image_size: int | None = None,
+  canvas: int | None = None,
+) -> dataset.Dataset:
   """Opens a data set of TFDS that has been prepared as ArrayRecord.
 
   The function decodes only the images that the statistics need, and does not
@@ -79,14 +85,21 @@ def load(name: str, data_dir: str | None = None) -> dataset.Dataset:
     name: TFDS name: `'cifar10'`, `'imagenet_resized/64x64'`, `'mnist:3.0.1'`.
     data_dir: The folder that holds the data sets; by default `TFDS_DATA_DIR`,
       then `~/tensorflow_datasets`.
+    image_size: Side of the images that networks see. Default: None for images
+      of one size; otherwise the median shorter side of 64 images, rounded down
+      to a multiple of 32 within 32 and 224.
+    canvas: Longest side of a stored image of unequal size, see
+      `kdjax.data.canvases`; larger images are reduced. Default: twice
+      `image_size`.
 
   Returns:
-    The data set. Its features are `image` (uint8) and `label` (a class).
+    The data set. Its features are `image` (uint8) and `label` (a class). Images
+    of unequal size are on canvases, upright as their EXIF data say.
 
   Raises:
     DataError: if the data set is unknown, not prepared, incomplete, of another
-      format than ArrayRecord, without `image` and `label`, or has images of
-      differing sizes; or if `digits` cannot be written. Messages have one line.
+      format than ArrayRecord, or without `image` and `label`; or if `digits`
+      cannot be written. Messages have one line.
   """
   if not _NAME.fullmatch(name):
     raise DataError(f"name must be 'NAME[/CONFIG][:VERSION]', got {name!r}.")
@@ -96,7 +109,13 @@ def load(name: str, data_dir: str | None = None) -> dataset.Dataset:
     builder = _prepare_digits(roots)
   if builder is None:
     raise DataError(_absence(name, roots))
-  return prepared.open_prepared(name, builder)
+  return prepared.open_prepared(
+    name,
+    builder,
+    tfds.decode.SkipDecoding(),
+    image_size=image_size,
+    canvas=canvas,
+  )
 
 
 def _roots(data_dir: str | None) -> list[str]:

@@ -21,19 +21,26 @@ class Views(NamedTuple):
     total: Number of views of an example; all views are equally likely.
     draw: Maps keys `[batch]`, one per example, to views, int32 `[batch]` within
       `0..total - 1`.
-    render: `(views, batch) -> batch`, with every example in its view; shapes
-      and dtypes stay the same.
+    render: `(views, batch) -> batch`, with every example in its view. Dtypes
+      stay the same; shapes too, except of `random_resized_crop_views`.
+    mix: `(keys, batch) -> batch`, which mixes neighbours of the batch after
+      `render`, see `mixed`; None for views of single examples.
   """
 
   name: str
   total: int
   draw: Callable[[jax.Array], jax.Array]
   render: Callable[[jax.Array, Mapping[str, jax.Array]], dict[str, jax.Array]]
+  mix: Callable[[jax.Array, Mapping], dict[str, jax.Array]] | None = None
 
   def augment(
     self, keys: jax.Array, batch: Mapping[str, jax.Array]
   ) -> dict[str, jax.Array]:
-    """Draws and renders a view of every example.
+    """Draws and renders a view of every example, and mixes them if asked.
+
+    Args:
+      keys: Keys `[batch]`.
+      batch: The examples.
 
     Raises:
       ValueError: if the numbers of keys and examples differ.
@@ -44,7 +51,8 @@ class Views(NamedTuple):
           f'keys must be one per example, [{values.shape[0]}], got shape '
           f'{keys.shape}.'
         )
-    return self.render(self.draw(keys), batch)
+    shown = self.render(self.draw(keys), batch)
+    return shown if self.mix is None else self.mix(keys, shown)
 
 
 def identity_view() -> Views:
@@ -118,18 +126,42 @@ def crop_flip_views(padding: int) -> Views:
   Raises:
     ValueError: if `padding` is negative.
   """
-  crop, flip = crop_views(padding), flip_views()
+  return chain_views(crop_views(padding), flip_views())
+
+
+def chain_views(first: Views, second: Views) -> Views:
+  """Returns the views of `first`, each in all views of `second`.
+
+  The view `i + first.total * j` is the view `j` of `second` of the view `i` of
+  `first`.
+
+  >>> chain_views(crop_views(4), flip_views())[:2]
+  ('crop4_flip', 162)
+
+  Args:
+    first: Is rendered first.
+    second: Is rendered on its result.
+
+  Raises:
+    ValueError: if an augmentation mixes examples, or there are more views than
+      int32 numbers.
+  """
+  for views in (first, second):
+    if views.mix is not None:
+      raise ValueError(f'mix after chaining: {views.name} mixes examples.')
+  total = first.total * second.total
+  if total >= 2**31:
+    raise ValueError(f'views must be fewer than {2**31}, got {total}.')
 
   def draw(keys):
-    crop_keys, flip_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-    return crop.draw(crop_keys) + crop.total * flip.draw(flip_keys)
+    first_keys, second_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+    return first.draw(first_keys) + first.total * second.draw(second_keys)
 
   def render(views, batch):
-    windows = crop.render(views % crop.total, batch)
-    return flip.render(views // crop.total, windows)
+    batch = first.render(views % first.total, batch)
+    return second.render(views // first.total, batch)
 
-  name = f'{crop.name}_{flip.name}'
-  return Views(name, crop.total * flip.total, draw, render)
+  return Views(f'{first.name}_{second.name}', total, draw, render)
 
 
 def _image(batch: Mapping[str, jax.Array]) -> jax.Array:

@@ -31,6 +31,8 @@ class Pair:
     epochs: Length of the student's training.
     steps_per_epoch: Its steps in an epoch.
     names: Architectures of student and teacher, for messages.
+    class_weights: Weights of the classes in the cross-entropy with the labels;
+      None for equal weights.
   """
 
   student: Shapes
@@ -41,6 +43,7 @@ class Pair:
   epochs: int
   steps_per_epoch: int
   names: tuple[str, str] = ('network', 'network')
+  class_weights: tuple[float, ...] | None = None
 
   def ramp(self, weight: float, epochs: int = 20) -> Weight:
     """A weight that grows linearly from 0 over the first epochs."""

@@ -223,7 +223,8 @@ def _stages(
   asked: Options, given: Given, weights: Mapping[str, float], pair: Pair
 ) -> tuple[Stage, ...]:
   labels = []
-  terms: Terms = {'labels': (0.0, transforms.labels())}
+  hard = transforms.labels(class_weights=pair.class_weights)
+  terms: Terms = {'labels': (0.0, hard)}
   first: Terms = {}
   for name, own in given.items():
     method = _METHODS[name]
@@ -233,7 +234,7 @@ def _stages(
     terms |= method.terms(pair, **_accepted(method.terms, own, asked))
     if method.first:
       first |= method.first(pair, **_accepted(method.first, own, asked))
-  terms['labels'] = min(labels), transforms.labels()
+  terms['labels'] = min(labels), hard
   terms, first = _reweighted(weights, terms, first)
   loss = transforms.weighted_sum(**terms)
   if not first:

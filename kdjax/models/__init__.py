@@ -4,9 +4,10 @@
 `from_nnx` and `from_function` make a `Model` of any other network.
 `reuse_classifier` joins a student and its teacher's classifier. `with_top_k`
 adds the best classes to the outputs of a model, and `with_head` adds its head.
-`normalised` makes a model that normalises its own images. A `Network` is a
-model with trained variables; `ensemble` makes one network of several.
-`load_torch` and `save_torch` convert networks from and for PyTorch.
+`normalised` makes a model that normalises its own images, `resized` one that
+resizes them. A `Network` is a model with trained variables; `ensemble` makes
+one network of several. `load_torch` and `save_torch` convert networks from and
+for PyTorch.
 """
 
 from kdjax.models.adapters import from_function, from_linen, from_nnx
@@ -30,6 +31,7 @@ from kdjax.models.pytorch import (
   read_torch_note,
   save_torch,
 )
+from kdjax.models.resized import at_own_size, resized
 from kdjax.models.reused import reuse_classifier
 from kdjax.models.top_k import with_top_k
 from kdjax.models.zoo import MLP, ConvNet, ResNet, ViT, create, names
@@ -46,6 +48,7 @@ __all__ = [
   'ResNet',
   'ViT',
   'WeightsError',
+  'at_own_size',
   'beside',
   'create',
   'ensemble',
@@ -59,6 +62,7 @@ __all__ = [
   'names',
   'normalised',
   'read_torch_note',
+  'resized',
   'reuse_classifier',
   'save_torch',
   'shares',

@@ -10,12 +10,17 @@ from kdjax.recipes.distillation import (
   train_teachers,
 )
 from kdjax.recipes.ensemble import ensemble
-from kdjax.recipes.evaluation import evaluate, evaluate_one
+from kdjax.recipes.evaluation import evaluate, evaluate_one, open_test
 from kdjax.recipes.options import Options
 from kdjax.recipes.planning import Plan, check, check_devices, plan
 from kdjax.recipes.saved import export, load, read_note
 from kdjax.recipes.step_costs import DistillationCosts, costs
-from kdjax.recipes.summary import describe, describe_measure, summarise
+from kdjax.recipes.summary import (
+  describe,
+  describe_data,
+  describe_measure,
+  summarise,
+)
 
 __all__ = [
   'DistillationCosts',
@@ -28,6 +33,7 @@ __all__ = [
   'compare',
   'costs',
   'describe',
+  'describe_data',
   'describe_measure',
   'distil',
   'ensemble',
@@ -35,6 +41,7 @@ __all__ = [
   'evaluate_one',
   'export',
   'load',
+  'open_test',
   'plan',
   'read_note',
   'summarise',

@@ -1,9 +1,10 @@
 """Saved networks on a test set."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
-from kdjax import models, tasks, training
+from kdjax import data, models, tasks, training
 from kdjax.models import Network
 from kdjax.recipes import saved
 from kdjax.tasks import Task
@@ -37,7 +38,7 @@ def evaluate(
   """
   directory, note = saved.read_note(directory)
   if task is None:
-    _, task = tasks.load(tasks.Options(dataset=note['dataset']))
+    _, task = open_test(note, dataset=note['dataset'])
   networks = saved.load(directory)
   return [
     {**evaluate_one(network, task, teacher=teacher), 'seed': seed}
@@ -62,3 +63,27 @@ def evaluate_one(
     **found.measures,
     'examples': len(task.test),
   }
+
+
+def open_test(
+  note: Mapping[str, Any], **given: Any
+) -> tuple[data.Dataset, Task]:
+  """Opens the data that saved networks are tested on.
+
+  Images of unequal size are stored as they were for training.
+
+  Args:
+    note: From `read_note`.
+    **given: Fields of `tasks.Options`, `dataset` among them.
+
+  Raises:
+    OptionError: if the data set is missing or unfit.
+  """
+  seen = note['batch']
+  if 'size' in seen:
+    # A canvas is as large as the largest image, at most as the option says.
+    size = note.get('image_size')
+    given = {'image_size': size, **given}
+    if not given['dataset'].startswith('arrays:'):
+      given['canvas'] = max(size or 1, *seen['image']['shape'][:2])
+  return tasks.load(tasks.Options(**given))

@@ -71,10 +71,18 @@ def plan(
       epochs=experiment.epochs,
       steps_per_epoch=experiment.steps_per_epoch,
       names=(student.name, teacher.name),
+      class_weights=task.class_weights,
     )
   )
   losses = [stage.loss for stage in stages]
-  kept = training.teacher_outputs_read(experiment, losses, student, teacher)
+  try:
+    kept = training.teacher_outputs_read(experiment, losses, student, teacher)
+  except ValueError as error:
+    if task.views.mix is None:
+      raise
+    raise OptionError(
+      'method', method.name, f'does not take labels of mixed images: {error}'
+    ) from error
   return Plan(student, teacher, stages, kept)
 
 
@@ -104,7 +112,10 @@ def check(
 
 
 def check_devices(experiment: Experiment) -> None:
-  """Raises OptionError unless the devices divide the batch."""
+  """Raises OptionError unless the devices divide the batch.
+
+  Mixed images need an even part of the batch on every device.
+  """
   size = experiment.budget.batch_size
   try:
     training.check_batch_size(size, experiment.devices)
@@ -113,6 +124,14 @@ def check_devices(experiment: Experiment) -> None:
     raise OptionError(
       'batch_size', size, f'must be a multiple of the {count} devices'
     ) from error
+  count = experiment.device_count
+  if experiment.task.views.mix is not None and size // count % 2:
+    raise OptionError(
+      'batch_size',
+      size,
+      f'must be a multiple of {2 * count}, twice the devices, as mixup and '
+      'cutmix mix pairs',
+    )
 
 
 def _shapes(model: Model, batch: Mapping) -> ModelVariables:

@@ -139,7 +139,10 @@ def _model(
   def made(name: str) -> Model:
     dtype = jnp.dtype(precision or note['precision'])
     model = models.create(name, classes=note['classes'], dtype=dtype)
-    return models.normalised(model, note['mean'], note['std'])
+    model = models.normalised(model, note['mean'], note['std'])
+    if note.get('image_size') is None:
+      return model
+    return models.resized(model, note['image_size'], resize=note['resize'])
 
   model = made(str(name))
   if note.get('classifier_of') is None:

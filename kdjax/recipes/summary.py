@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kdjax import deploy, reports
+from kdjax import deploy, models, reports, tasks
 from kdjax.models import Network
 from kdjax.recipes.distillation import Distilled
 from kdjax.tasks import Task
@@ -22,6 +22,9 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
     the last epoch; gains are differences. `measures` has all others too.
     `steps_per_second` counts the distilled students' steps over the time of
     their run, compilation, evaluation and checkpoints included.
+    With `split='validation'` the numbers are on held-out training examples.
+    `remarks` says what was left out of the data, if anything; `classes` counts
+    the examples of every class if they are unbalanced, the student's included.
     With a cached teacher also `teacher_cache`: how many views the teacher
     looked at in this process (`computed`) of those that were `served`.
   """
@@ -41,6 +44,7 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
 
   return {
     'dataset': task.name,
+    'split': task.split,
     'method': result.method,
     'seeds': list(experiment.budget.all_seeds),
     'devices': experiment.device_count,
@@ -65,13 +69,24 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
       }
       for name in distilled.measures
     },
+    **describe_data(task),
     **_cache(result),
+  }
+
+
+def describe_data(task: Task) -> dict[str, Any]:
+  """Returns what a report says of the data: `remarks` and `classes`."""
+  classes = tasks.unbalanced(task)
+  return {
+    **({'remarks': list(task.remarks)} if task.remarks else {}),
+    **({'classes': classes} if classes else {}),
   }
 
 
 def describe(task: Task, network: Network) -> dict[str, Any]:
   """The name and the costs of a network, as JSON."""
-  cost = deploy.measure(network.model, network.variables, task.batch())
+  batch = models.at_own_size(network.model, task.batch())
+  cost = deploy.measure(network.model, network.variables, batch)
   return {'model': network.name, **cost._asdict()}
 
 

@@ -5,6 +5,7 @@ from kdjax.reports.recorder import Recorder, read_metrics
 from kdjax.reports.summary import (
   gain,
   print_comparison,
+  print_data,
   print_summary,
   shown,
   spread,
@@ -20,6 +21,7 @@ __all__ = [
   'gain',
   'plot_curves',
   'print_comparison',
+  'print_data',
   'print_summary',
   'read_metrics',
   'shown',

@@ -65,8 +65,7 @@ def print_summary(
   output = output or console.Console()
   measure = summary['measure']
   rows = _table(
-    f'{summary["dataset"]}, {summary["method"]}: test {measure["name"]} after '
-    f'the last epoch, {len(summary["seeds"])} seed(s)',
+    _title(summary),
     'MFLOPs and microseconds are per example',
     ('model',),
     (_heading(measure), 'parameters', 'MB', 'MFLOPs', 'µs'),
@@ -83,6 +82,7 @@ def print_summary(
   if summary['gain']:
     output.print(verdict(summary['gain'], measure))
   _print_other_measures(summary, output)
+  print_data(summary, output)
   if 'teacher_cache' in summary:
     output.print(
       'The teacher computed {computed:,} of {served:,} views; the others were '
@@ -98,8 +98,7 @@ def print_comparison(
   output = output or console.Console()
   measure = summary['measure']
   rows = _table(
-    f'{summary["dataset"]}, {summary["method"]}: test {measure["name"]} after '
-    f'the last epoch, {len(summary["seeds"])} seed(s)',
+    _title(summary),
     None,
     ('model', 'taught by'),
     (f'its {_heading(measure)}', _heading(measure)),
@@ -119,6 +118,30 @@ def print_comparison(
       f'{gain["of"]} over {gain["over"]}: {_gain_cell(gain, measure)}'
     )
   _print_citation(summary, output)
+
+
+def _title(summary: dict[str, Any]) -> str:
+  return (
+    f'{summary["dataset"]}, {summary["method"]}: '
+    f'{summary.get("split", "test")} {summary["measure"]["name"]} after the '
+    f'last epoch, {len(summary["seeds"])} seed(s)'
+  )
+
+
+def print_data(
+  summary: dict[str, Any], output: console.Console | None = None
+) -> None:
+  """Prints lines on the data: what was left out, and unbalanced classes."""
+  output = output or console.Console()
+  for line in summary.get('remarks', ()):
+    # File and class names may hold what rich takes for markup.
+    output.print(line, markup=False, highlight=False)
+  if 'classes' in summary:
+    counts = [count['train'] for count in summary['classes'].values()]
+    output.print(
+      f'Classes are unbalanced: {max(counts):,} to {min(counts):,} examples; '
+      'see macro_f1, --class_weights'
+    )
 
 
 def _print_citation(summary: dict[str, Any], output: console.Console) -> None:

@@ -19,7 +19,15 @@ from kdjax.losses.numerics import at_least_float32
 # (outputs, batch) -> one number per example.
 PerExample = Callable[[Mapping[str, jax.Array], Mapping], jax.Array]
 
-_NAMES = ('accuracy', 'loss', 'top_5', 'macro_f1', 'ece', 'class_accuracy')
+_NAMES = (
+  'accuracy',
+  'loss',
+  'top_5',
+  'macro_f1',
+  'balanced_accuracy',
+  'ece',
+  'class_accuracy',
+)
 
 
 class Measure(NamedTuple):
@@ -48,9 +56,9 @@ def of_classes(classes: int, names: tuple[str, ...]) -> dict[str, Measure]:
 
   Args:
     classes: Number of classes.
-    names: Any of `accuracy`, `loss`, `top_5`, `macro_f1`, `ece` and
-      `class_accuracy`; `loss` is the cross-entropy in nats, which is the
-      negative log-likelihood.
+    names: Any of `accuracy`, `loss`, `top_5`, `macro_f1`, `balanced_accuracy`,
+      `ece` and `class_accuracy`; `loss` is the cross-entropy in nats, which is
+      the negative log-likelihood.
 
   Returns:
     The measures by name, in this order.
@@ -63,6 +71,7 @@ def of_classes(classes: int, names: tuple[str, ...]) -> dict[str, Measure]:
     'loss': cross_entropy,
     'top_5': lambda: top_k(5),
     'macro_f1': lambda: macro_f1(classes),
+    'balanced_accuracy': lambda: balanced_accuracy(classes),
     'ece': calibration_error,
     'class_accuracy': lambda: class_accuracy(classes),
   }
@@ -92,10 +101,14 @@ def correct(outputs: Mapping[str, jax.Array], batch: Mapping) -> jax.Array:
     batch: Batch with `label`: integers `[...]`, or shares of the classes
       `[..., classes]`, whose largest share marks the right class.
   """
-  logits, label = outputs['logits'], batch['label']
-  if label.shape == logits.shape:
-    label = jnp.argmax(label, axis=-1)
+  logits = outputs['logits']
+  label = _right(logits, batch['label'])
   return (jnp.argmax(logits, axis=-1) == label).astype(jnp.float32)
+
+
+def _right(logits: jax.Array, label: jax.Array) -> jax.Array:
+  """Returns the right class of every example; of shares, the largest."""
+  return jnp.argmax(label, axis=-1) if label.shape == logits.shape else label
 
 
 def accuracy() -> Measure:
@@ -113,9 +126,8 @@ def top_k(k: int) -> Measure:
 
   def each(outputs, batch):
     _, best = jax.lax.top_k(outputs['logits'], k)
-    return jnp.any(best == batch['label'][..., None], axis=-1).astype(
-      jnp.float32
-    )
+    label = _right(outputs['logits'], batch['label'])
+    return jnp.any(best == label[..., None], axis=-1).astype(jnp.float32)
 
   def sums(outputs, batch, real):
     right = each(outputs, batch) > 0
@@ -235,6 +247,22 @@ def class_accuracy(classes: int) -> Measure:
     return {str(i): shares[..., i] for i in range(classes)}
 
   return Measure(sums, value)
+
+
+def balanced_accuracy(classes: int) -> Measure:
+  """The mean over classes of the accuracy of the class's examples.
+
+  A class without examples is left out, as in scikit-learn's
+  `balanced_accuracy_score`.
+  """
+  each = class_accuracy(classes)
+
+  def value(sums):
+    labels = sums['labels']
+    shares = sums['right'] / np.maximum(labels, 1)
+    return shares.sum(axis=-1) / np.count_nonzero(labels, axis=-1)
+
+  return Measure(each.sums, value)
 
 
 def values(

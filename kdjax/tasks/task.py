@@ -1,6 +1,6 @@
 """A task on any data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +23,12 @@ class Task(NamedTuple):
     objective: The loss from labels alone.
     measures: Measures by name that reports show for the test examples; the
       first measure decides whether distillation helped.
+    class_names: Names of the classes; `()` if there are none.
+    class_weights: Weights of the classes in the cross-entropy with the labels,
+      in the objective and in the methods; None for equal weights.
+    remarks: Lines on the data for reports, such as what was left out.
+    split: What the test examples are: `test`, or `validation` for a part of the
+      training set.
   """
 
   name: str
@@ -31,6 +37,10 @@ class Task(NamedTuple):
   views: data.Views
   objective: LossTransform
   measures: Mapping[str, Measure]
+  class_names: tuple[str, ...] = ()
+  class_weights: tuple[float, ...] | None = None
+  remarks: tuple[str, ...] = ()
+  split: str = 'test'
 
   def batch(self, examples: int = 2) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns shapes and dtypes of a batch, for `init` and `jax.eval_shape`.
@@ -47,6 +57,17 @@ class Task(NamedTuple):
       name: jax.ShapeDtypeStruct((examples, *values.shape[1:]), values.dtype)
       for name, values in shown.items()
     }
+
+  def augmented(self, examples: int = 2) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns shapes and dtypes of a batch after the augmentation.
+
+    Crops of another size change images, mixing changes labels to shares.
+
+    Args:
+      examples: Number of examples in the batch.
+    """
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), examples))
+    return jax.eval_shape(self.views.augment, keys, self.batch(examples))
 
 
 def classification(
@@ -79,9 +100,25 @@ def classification(
     train,
     test,
     views or data.identity_view(),
-    transforms.weighted_sum(labels=(1.0, transforms.labels())),
+    _objective(None),
     measures.of_classes(classes, reported),
   )
+
+
+def with_class_weights(task: Task, weights: Sequence[float] | None) -> Task:
+  """Returns the task with weights of the classes, objective included.
+
+  Args:
+    task: A task of `classification`.
+    weights: One number per class, 0 or more; None for equal weights.
+  """
+  found = None if weights is None else tuple(weights)
+  return task._replace(class_weights=found, objective=_objective(found))
+
+
+def _objective(weights: tuple[float, ...] | None) -> LossTransform:
+  labels = transforms.labels(class_weights=weights)
+  return transforms.weighted_sum(labels=(1.0, labels))
 
 
 def note_of_batch(batch: Mapping[str, Any]) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def teacher_outputs_read(
   teacher: Model,
 ) -> dict[str, jax.ShapeDtypeStruct]:
   """Returns the shapes of the teacher's outputs that any loss reads."""
-  batch = experiment.task.batch(experiment.budget.batch_size)
+  batch = experiment.task.augmented(experiment.budget.batch_size)
   return reads.of_teacher(losses, student, teacher, batch)
 
 

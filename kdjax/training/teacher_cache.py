@@ -45,13 +45,20 @@ def check_cache(
     kept: Shapes of the outputs to keep.
 
   Raises:
-    OptionError: if the cache does not work with several processes, does not fit
-      on the device or the disk, or an epoch of it does not fit on the device;
-      or if its directory holds other outputs or is not writable.
+    OptionError: if images are mixed; if the cache does not work with several
+      processes, does not fit on the device or the disk, or an epoch of it does
+      not fit on the device; or if its directory holds other outputs or is not
+      writable.
   """
   asked = experiment.teacher_options
   if asked.cache == 'none' or not kept:
     return
+  if experiment.task.views.mix is not None:
+    raise OptionError(
+      'teacher_cache',
+      asked.cache,
+      'cannot hold mixed images; must be none with mixup or cutmix',
+    )
   if asked.cache != 'device' and jax.process_count() > 1:
     raise OptionError(
       'teacher_cache',

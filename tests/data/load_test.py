@@ -133,10 +133,16 @@ class _Records(list):
     return [self[index] for index in indices]
 
 
+def _png(pixels):
+  file = io.BytesIO()
+  PIL.Image.fromarray(pixels).save(file, 'png')
+  return file.getvalue()
+
+
 def _builder(**splits):
   """What `open_prepared` needs of a TFDS builder, with images of any size."""
   image = types.SimpleNamespace(np_dtype=np.uint8, shape=(None, None, 3))
-  label = types.SimpleNamespace(num_classes=4)
+  label = types.SimpleNamespace(num_classes=4, names=list('abcd'))
   records = {
     split: _Records(
       {'image': np.full(shape, 9, np.uint8), 'label': label}
@@ -155,25 +161,57 @@ def _builder(**splits):
     },
   )
   return types.SimpleNamespace(
-    info=info, as_data_source=lambda split, file_format: records[split]
+    info=info,
+    as_data_source=lambda split, file_format, decoders=None: _Records(
+      {'image': _png(x['image']), 'label': x['label']} if decoders else x
+      for x in records[split]
+    ),
   )
 
 
 def test_images_of_differing_sizes():
-  small, large = ((4, 4, 3), 1), ((4, 5, 3), 1)
+  small, large = ((40, 40, 3), 1), ((40, 90, 3), 2)
   builder = _builder(train=[small, small, large], test=[small])
-  with pytest.raises(data.DataError, match=r'\(4, 4, 3\) and \(4, 5, 3\)'):
-    prepared.open_prepared('mixed', builder)
-  late = _builder(train=[small] * 70 + [large], test=[small])
-  late = prepared.open_prepared('imagenet2012', late)
-  with pytest.raises(data.DataError, match='prepare them with one size'):
-    late.train.fetch([0, 70])
+  found = prepared.open_prepared('mixed', builder, 'undecoded')
+  assert found.image_size == 32
+  assert found.image_shape == (64, 64, 3)
+  examples = found.train.fetch([2, 0])
+  # The longer side is reduced to twice the size.
+  assert examples['size'].tolist() == [[28, 64], [40, 40]]
+  assert examples['label'].tolist() == [2, 1]
+  assert np.all(examples['image'][0, :28] == 9)
+  assert np.all(examples['image'][0, 28:] == 0)
+  assert found.train.labels().tolist() == [1, 1, 2]
+  assert found.counts() == {
+    'a': {'train': 0, 'test': 0},
+    'b': {'train': 2, 'test': 1},
+    'c': {'train': 1, 'test': 0},
+    'd': {'train': 0, 'test': 0},
+  }
+  # Only real pixels count.
+  assert (found.mean, found.std) == ((9.0,) * 3, (1.0,) * 3)
+
+
+def test_a_large_image_among_equal_ones_is_found_late():
+  small, large = ((4, 4, 3), 1), ((4, 5, 3), 1)
+  # The 64 images that are looked at are every second one.
+  examples = [small] * 128
+  examples[1] = large
+  builder = _builder(train=examples, test=[small])
+  late = prepared.open_prepared('imagenet2012', builder, 'undecoded')
+  assert late.image_shape == (4, 4, 3)
+  with pytest.raises(data.DataError, match='state canvas'):
+    late.train.fetch([0, 1])
+  late = prepared.open_prepared(
+    'imagenet2012', builder, 'undecoded', canvas=8, image_size=4
+  )
+  assert late.train.fetch([0, 1])['size'].tolist() == [[4, 4], [4, 5]]
 
 
 def test_undeclared_but_equal_sizes():
   example = ((4, 6, 3), 2)
   builder = _builder(train=[example] * 3, test=[example])
-  dataset = prepared.open_prepared('own', builder)
+  dataset = prepared.open_prepared('own', builder, 'undecoded')
   assert dataset.image_shape == (4, 6, 3)
   assert dataset.mean == (9.0, 9.0, 9.0)
   assert dataset.std == (1.0, 1.0, 1.0)
@@ -184,7 +222,7 @@ def test_secret_test_labels_are_passed_over():
   builder = _builder(
     train=[(shape, 0)], validation=[(shape, 3)] * 2, test=[(shape, -1)] * 5
   )
-  dataset = prepared.open_prepared('imagenet2012', builder)
+  dataset = prepared.open_prepared('imagenet2012', builder, 'undecoded')
   assert len(dataset.test) == 2
   assert dataset.mean == pytest.approx([255 * x for x in (0.485, 0.456, 0.406)])
   assert dataset.std == pytest.approx([255 * x for x in (0.229, 0.224, 0.225)])

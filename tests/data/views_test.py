@@ -84,7 +84,7 @@ def test_every_augmentation_has_a_name_of_its_own():
     'crop1_flip',
     'crop4_flip',
   ]
-  assert data.Views._fields == ('name', 'total', 'draw', 'render')
+  assert data.Views._fields == ('name', 'total', 'draw', 'render', 'mix')
 
 
 def test_a_negative_padding_is_refused():

@@ -36,7 +36,8 @@ def _also(*names):
 
 # A student's options mean nothing where only a teacher trains.
 _NOT_A_TEACHERS = {
-  *('transfer_examples', 'student', 'teacher_checkpoint', 'scratch'),
+  *('transfer_examples', 'transfer', 'student', 'teacher_checkpoint'),
+  'scratch',
   *('epochs', 'seeds', 'seed'),
 }
 _DISTILLATION = _flags(*wiring.DISTILLATION)
@@ -44,8 +45,8 @@ _JOB = {**_also(*_RUN, *_PROCESSES), 'resume': False, 'cluster': False}
 _EXPECTED = {
   'distill': _JOB | _DISTILLATION,
   'train_teacher': _JOB | _flags(*_TEACHER, without=_NOT_A_TEACHERS),
-  'evaluate': _also('checkpoint', 'dataset', 'data_dir')
-  | {'measures': 'accuracy'},
+  'evaluate': _also('checkpoint', 'dataset', 'data_dir', 'test_fraction')
+  | {'broken_images': 'refuse', 'measures': 'accuracy'},
   'cost': _also('devices') | _DISTILLATION,
   'models': {'names': '', 'image_size': 32, 'channels': 3, 'classes': 10},
   'ensemble': _JOB

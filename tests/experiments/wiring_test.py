@@ -42,7 +42,7 @@ def cifar10(monkeypatch):
   train, test = (data.Source(read, length) for length in (50_000, 10_000))
   mean, std = (125.0, 123.0, 114.0), (63.0, 62.0, 67.0)
   found = data.Dataset('cifar10', 10, (32, 32, 3), train, test, mean, std)
-  monkeypatch.setattr(data, 'load', lambda name, data_dir: found)
+  monkeypatch.setattr(data, 'load', lambda name, data_dir, **_: found)
 
 
 def _names(wired):

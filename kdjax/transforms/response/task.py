@@ -1,6 +1,9 @@
 """Transforms of the task itself: the labels, and numbers to predict."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from kdjax import losses
@@ -15,6 +18,7 @@ def labels(
   student: str = 'logits',
   mask: str | None = None,
   ignore: int | None = None,
+  class_weights: Sequence[float] | None = None,
 ) -> base.LossTransform:
   """Cross-entropy of the student's predictions with `batch['label']`.
 
@@ -30,15 +34,39 @@ def labels(
     student: Name of the student's logits.
     mask: Name of the batch's entry that is zero at positions to leave out.
     ignore: A label, such as -100 or 255, of positions to leave out.
+    class_weights: One number per class, 0 or more, that multiplies the terms of
+      the class. The mean is over the examples, not over their weights. None for
+      equal weights.
+
+  Raises:
+    ValueError: if a weight is negative or not finite; when called, if there are
+      not as many weights as classes.
   """
+  weights = None
+  if class_weights is not None:
+    weights = np.asarray(class_weights, np.float32)
+    if weights.ndim != 1 or not np.all((weights >= 0) & np.isfinite(weights)):
+      raise ValueError(
+        'class_weights must be numbers of 0 or more, got '
+        f'{np.asarray(class_weights).tolist()}.'
+      )
 
   def loss(given, batch, valid):
     label = batch['label']
     contract.check_labels_or_shares(label, given)
+    if weights is not None and len(weights) != given.shape[-1]:
+      raise contract.RefusedError(
+        'labels',
+        f'class_weights must be {given.shape[-1]} numbers, one per class, '
+        f'got {len(weights)}.',
+      )
     shape = given.shape[:-1]
     valid = log_space.counted(valid, shape, label, ignore)
     if label.shape == given.shape:
       logits, keep = log_space.single(given, valid)
+      if weights is not None:
+        each = weights.reshape(*(1,) * (label.ndim - 1), -1)
+        label = label.astype(logits.dtype) * each.astype(logits.dtype)
       found = log_space.label_cross_entropy(logits, keep, label)
       return log_space.of_positions(found, valid)
     logits, classes = numerics.at_least_float32(given), given.shape[-1]
@@ -47,6 +75,9 @@ def labels(
     found = optax.losses.softmax_cross_entropy_with_integer_labels(
       logits, label.clip(0, classes - 1)
     )
+    if weights is not None:
+      of_class = jnp.asarray(weights, found.dtype)
+      found *= of_class[label.clip(0, classes - 1)]
     return log_space.of_positions(found, valid, label, classes)
 
   return per_example.of_student(loss, student=student, mask=mask, ignore=ignore)
