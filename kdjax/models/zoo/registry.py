@@ -140,6 +140,7 @@ _FACTORIES = {
   'resnet110b': _resnet_b(110),
   'resnet8x4': _resnet_b(8, wide=True),
   'resnet32x4': _resnet_b(32, wide=True),
+  'resnet50_small': _normed(ImageNetResNet, depth=50, small_images=True),
   'wrn16_1': _normed(WideResNet, depth=16, widen=1),
   'wrn16_2': _normed(WideResNet, depth=16, widen=2),
   'wrn40_1': _normed(WideResNet, depth=40, widen=1),
