@@ -96,8 +96,8 @@ def _overhaul(pair: Pair) -> Terms:
   for tap in pairs['teacher']:
     stage = pair.teacher_params.get(tap.split('/')[0], {})
     norm = _last_norm(stage)
-    channels = pair.teacher[tap].shape[-1:]
-    if norm is None or norm['scale'].shape != channels:
+    scale = (norm or {}).get('scale')
+    if scale is None or scale.shape != pair.teacher[tap].shape[-1:]:
       raise OptionError(
         'method',
         'ofd',

@@ -49,14 +49,15 @@ def reuse_classifier(
     head is None
     or not shape
     or 'block1' in outputs['teacher']  # reads the class token
-    or f'{last[0]}/norm' in outputs['teacher']  # normalises the stage first
+    # Normalises the stage, or its mean.
+    or not outputs['teacher'].keys().isdisjoint({'norm', f'{last[0]}/norm'})
     or head['kernel'].shape[0] != shape[-1]
   ):
     raise OptionError(
       'method',
       'simkd',
       'needs a teacher whose classifier reads its pooled last stage, which '
-      f'{teacher.name} does not; mlp, cnn, resnet and vgg models do',
+      f'{teacher.name} does not; mlp, cnn, vgg and resnet models do',
     )
   height, width = shape[:-1] or (1, 1)
   reused = models.reuse_classifier(

@@ -60,12 +60,16 @@ def test_margins_of_the_overhaul(teacher, norm):
     np.testing.assert_allclose(margin, -scale * np.sqrt(2 / np.pi), rtol=1e-5)
 
 
-def test_no_margins_of_half_the_channels():
-  with pytest.raises(OptionError, match=r'method=ofd: needs .* shufflenetv2'):
-    _margins('shufflenetv2')
+@pytest.mark.parametrize('name', ['shufflenetv2', 'convnext_tiny'])
+def test_no_margins_of_other_norms(name):
+  # Of half the channels; of a layer norm that opens the stage.
+  with pytest.raises(OptionError, match=f'method=ofd: needs .* {name} does'):
+    _margins(name)
 
 
-@pytest.mark.parametrize('name', ['wrn16_1', 'mobilenetv2_half'])
+@pytest.mark.parametrize(
+  'name', ['wrn16_1', 'mobilenetv2_half', 'convnext_tiny']
+)
 def test_no_classifier_of_another_map_is_reused(name):
   model, params, _ = _traced(name)
   student = models.create('resnet8b', classes=10)

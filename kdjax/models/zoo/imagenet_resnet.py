@@ -114,9 +114,15 @@ class ImageNetResNet(nn.Module):
   before that ReLU, `stageN/blockM` (the sum before its ReLU) and `embedding`
   `[batch, channels]`, the mean over positions.
 
+  For small images the stem keeps the resolution and is not pooled, so `stem`
+  and `stage1` have the image's side. RepDistiller's CIFAR-100 table has such a
+  ResNet-50.
+
   Attributes:
     depth: Number of layers: 18 or 34, or with bottlenecks 50, 101 or 152.
     classes: Number of logits.
+    small_images: Whether the stem is a 3x3 convolution of stride 1 without
+      pooling, in place of a 7x7 convolution of stride 2 and pooling.
     dtype: Dtype of the computation; parameters, statistics, logits are float32.
     axis_name: Mapped axis over which batch norm averages its statistics when
       training, so that it sees the global batch.
@@ -131,6 +137,7 @@ class ImageNetResNet(nn.Module):
 
   depth: int
   classes: int
+  small_images: bool = False
   dtype: chex.ArrayDType = jnp.float32
   axis_name: str | None = None
 
@@ -145,9 +152,13 @@ class ImageNetResNet(nn.Module):
     """Maps `[batch, h, w, channels]` to float32 logits `[batch, classes]`."""
     settings = {'dtype': self.dtype, 'axis_name': self.axis_name}
     blocks, bottleneck = _DEPTHS[self.depth]
-    stem = ConvStage(64, 1, kernel=7, stride=2, **settings, name='stem')
+    kernel, stride = (3, 1) if self.small_images else (7, 2)
+    stem = ConvStage(
+      64, 1, kernel=kernel, stride=stride, **settings, name='stem'
+    )
     x = stem(x, train)
-    x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+    if not self.small_images:
+      x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
     for i, count in enumerate(blocks, start=1):
       stage = BlockStage(
         64 * 2 ** (i - 1),

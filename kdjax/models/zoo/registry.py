@@ -141,6 +141,7 @@ _FACTORIES = {
   'resnet110b': _resnet_b(110),
   'resnet8x4': _resnet_b(8, wide=True),
   'resnet32x4': _resnet_b(32, wide=True),
+  'resnet50_small': _normed(ImageNetResNet, depth=50, small_images=True),
   'wrn16_1': _wide_resnet(16, 1),
   'wrn16_2': _wide_resnet(16, 2),
   'wrn40_1': _wide_resnet(40, 1),

@@ -57,6 +57,29 @@ def test_channel_shuffle_by_hand():
   assert channel_shuffle(x, 1).ravel().tolist() == [0, 1, 2, 3, 4, 5]
 
 
+# Channels and side of `stem`, `stage1`, ... in images of 32 pixels, as
+# RepDistiller's features.
+_FEATURES = {
+  'resnet8x4': ((32, 32), (64, 32), (128, 16), (256, 8)),
+  'resnet50_small': ((64, 32), (256, 32), (512, 16), (1024, 8), (2048, 4)),
+  'wrn40_2': ((16, 32), (32, 32), (64, 16), (128, 8)),
+  'vgg13': ((64, 32), (128, 16), (256, 8), (512, 4), (512, 4)),
+  'mobilenetv2_half': ((16, 16), (12, 16), (16, 8), (48, 4), (160, 2)),
+  'shufflenetv1': ((24, 32), (240, 16), (480, 8), (960, 4)),
+  'shufflenetv2': ((24, 32), (116, 16), (232, 8), (464, 4)),
+}
+
+
+@pytest.mark.parametrize('name', _FEATURES)
+def test_stages_are_the_published_features(name):
+  shapes = models.taps(models.create(name, classes=100), _BATCH)
+  stem, *stages = _FEATURES[name]
+  assert shapes['stem'] == (2, stem[1], stem[1], stem[0])
+  for i, (channels, side) in enumerate(stages, start=1):
+    assert shapes[f'stage{i}'] == (2, side, side, channels)
+  assert f'stage{len(stages) + 1}' not in shapes
+
+
 @pytest.mark.parametrize(
   ('multiplier', 'divisor', 'widths'),
   [
