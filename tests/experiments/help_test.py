@@ -45,8 +45,11 @@ _JOB = {**_also(*_RUN, *_PROCESSES), 'resume': False, 'cluster': False}
 _EXPECTED = {
   'distill': _JOB | _DISTILLATION,
   'train_teacher': _JOB | _flags(*_TEACHER, without=_NOT_A_TEACHERS),
-  'evaluate': _also('checkpoint', 'dataset', 'data_dir', 'test_fraction')
-  | {'broken_images': 'refuse', 'measures': 'accuracy'},
+  'evaluate': _also('checkpoint', 'model', 'mean', 'std', 'measures')
+  | _also('teacher_checkpoint', 'dataset', 'data_dir', 'image_size')
+  | {'test_fraction': None, 'broken_images': 'refuse'},
+  'export': _also('checkpoint', 'output', 'names')
+  | {'format': 'safetensors', 'place': 0},
   'cost': _also('devices') | _DISTILLATION,
   'models': {'names': '', 'image_size': 32, 'channels': 3, 'classes': 10},
   'ensemble': _JOB
