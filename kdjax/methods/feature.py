@@ -95,8 +95,8 @@ def _overhaul(pair: Pair) -> Terms:
   margins = {}
   for tap in pairs['teacher']:
     stage = pair.teacher_params.get(tap.split('/')[0], {})
-    norm = _last_norm(stage)
-    scale = (norm or {}).get('scale')
+    norm = _last_norm(stage) or {}
+    scale = norm.get('scale')
     if scale is None or scale.shape != pair.teacher[tap].shape[-1:]:
       raise OptionError(
         'method',
