@@ -13,8 +13,8 @@ from kdjax.models.zoo.convnext import ConvNeXt
 from kdjax.models.zoo.googlenet import GoogLeNet
 from kdjax.models.zoo.imagenet_resnet import ImageNetResNet
 from kdjax.models.zoo.mlp import MLP
-from kdjax.models.zoo.mobilenet import MobileNetV2
 from kdjax.models.zoo.mobilenet_v1 import MobileNetV1
+from kdjax.models.zoo.mobilenet_v2 import MobileNetV2
 from kdjax.models.zoo.resnet import ResNet
 from kdjax.models.zoo.shufflenet import GroupBlock, ShuffleNet, SplitBlock
 from kdjax.models.zoo.vgg import VGG

@@ -9,7 +9,7 @@ from flax import errors
 from flax import linen as nn
 
 from kdjax import models
-from kdjax.models.zoo.mobilenet import MobileNetV2
+from kdjax.models.zoo.mobilenet_v2 import MobileNetV2
 from kdjax.models.zoo.shufflenet import channel_shuffle
 from kdjax.models.zoo.wide_resnet import WideResNet
 
