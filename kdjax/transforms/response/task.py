@@ -12,7 +12,7 @@ from kdjax.transforms.response import per_example
 
 def labels(
   *,
-  student: str = 'logits',
+  student_logits: str = 'logits',
   mask: str | None = None,
   ignore: int | None = None,
 ) -> base.LossTransform:
@@ -27,21 +27,21 @@ def labels(
   0.6931
 
   Args:
-    student: Name of the student's logits.
+    student_logits: Name of the student's output that the loss reads.
     mask: Name of the batch's entry that is zero at positions to leave out.
     ignore: A label, such as -100 or 255, of positions to leave out.
   """
 
-  def loss(given, batch, valid):
+  def loss(student, batch, valid):
     label = batch['label']
-    contract.check_labels_or_shares(label, given)
-    shape = given.shape[:-1]
+    contract.check_labels_or_shares(label, student)
+    shape = student.shape[:-1]
     valid = log_space.counted(valid, shape, label, ignore)
-    if label.shape == given.shape:
-      logits, keep = log_space.single(given, valid)
+    if label.shape == student.shape:
+      logits, keep = log_space.single(student, valid)
       found = log_space.label_cross_entropy(logits, keep, label)
       return log_space.of_positions(found, valid)
-    logits, classes = numerics.at_least_float32(given), given.shape[-1]
+    logits, classes = numerics.at_least_float32(student), student.shape[-1]
     if valid is not None:
       logits = jnp.where(valid[..., None], logits, 0)
     found = optax.losses.softmax_cross_entropy_with_integer_labels(
@@ -49,7 +49,9 @@ def labels(
     )
     return log_space.of_positions(found, valid, label, classes)
 
-  return per_example.of_student(loss, student=student, mask=mask, ignore=ignore)
+  return per_example.of_student(
+    loss, student_logits=student_logits, mask=mask, ignore=ignore
+  )
 
 
 def multi_labels(*, mask: str | None = None) -> base.LossTransform:
