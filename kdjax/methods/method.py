@@ -8,9 +8,12 @@ from kdjax.methods.pair import Pair, Terms
 from kdjax.models import Model
 from kdjax.transforms import LossTransform
 
-# Arguments of factories that say which positions or examples there are, not how
-# to teach.
-_NO_HYPERPARAMETERS = ('mask', 'ignore', 'examples')
+# Arguments of factories that say which positions, examples or answers there
+# are, not how to teach.
+_NO_HYPERPARAMETERS = (
+  *('mask', 'ignore', 'examples'),
+  *('student_logits', 'teacher_logits'),
+)
 # How many classes a teacher answers with; no argument of a function of terms.
 _TOP_K = inspect.Parameter(
   'k', inspect.Parameter.KEYWORD_ONLY, default=5, annotation=int

@@ -179,8 +179,8 @@ def _hard_distillation(pair: Pair, **given: Any) -> Terms:
 
   Each token has its own: the labels are of the class token.
   """
-  names = {'student': pair.distillation_logits('deit')}
-  term = transforms.hard_targets(**(names | given))
+  student = pair.distillation_logits('deit')
+  term = transforms.hard_targets(student_logits=student, **given)
   return {'class_token': (0.5, _CLASS_TOKEN), 'deit': (0.5, term)}
 
 
@@ -188,12 +188,12 @@ def _hard_distillation(pair: Pair, **given: Any) -> Terms:
 def _soft_distillation(pair: Pair, **given: Any) -> Terms:
   """Touvron et al. 2021, equation 2, at their lambda 0.1 and temperature 3."""
   student = pair.distillation_logits('deit_soft')
-  usual = {'student': student, 'temperature': 3.0}
-  term = transforms.soft_targets(**(usual | given))
+  usual = {'temperature': 3.0}
+  term = transforms.soft_targets(student_logits=student, **(usual | given))
   return {'class_token': (0.9, _CLASS_TOKEN), 'deit_soft': (0.1, term)}
 
 
-_CLASS_TOKEN = transforms.labels(student='class_logits')
+_CLASS_TOKEN = transforms.labels(student_logits='class_logits')
 
 METHODS = {
   'kd': Named(soft_targets, labels=None),

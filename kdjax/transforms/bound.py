@@ -109,12 +109,12 @@ def _signature(
     if name in kinds and not kinds[name].static:
       parameter = parameter.replace(annotation=numbers.Number)
     found.append(parameter)
-  taken = {*keywords(loss), *(x.partition('_')[0] for x in arrays(loss))}
+  taken = {*keywords(loss), *arrays(loss)}
   found += [
     parameter.replace(default=defaults.get(name, parameter.default))
     for name, parameter in binding.items()
     # Not the name of a teacher's output where the loss reads labels alone.
-    if name not in ('ignore', 'teacher') or name in taken
+    if name not in ('ignore', 'teacher_logits') or name in taken
   ]
   return inspect.Signature(found, return_annotation=base.LossTransform)
 

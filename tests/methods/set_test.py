@@ -8,8 +8,13 @@ from kdjax import methods, transforms
 from kdjax.methods import table
 from kdjax.options import OptionError
 
-# The only method whose paper and transform leave nothing to choose.
-_NOTHING_TO_SET = ('ofd',)
+# The only methods whose papers and transforms leave nothing to choose.
+_NOTHING_TO_SET = ('ofd', 'deit')
+# Arguments of transforms that do not say how to teach.
+_NO_HYPERPARAMETERS = {
+  *('mask', 'ignore', 'examples'),
+  *('student_logits', 'teacher_logits'),
+}
 
 
 @pytest.mark.parametrize(
@@ -123,7 +128,7 @@ def test_every_method_knows_its_own_hyperparameters(method):
     assert not found
     return
   assert found
-  assert not {'mask', 'ignore', 'examples'} & set(found)
+  assert not _NO_HYPERPARAMETERS & set(found)
   for name in found:
     assert 'has ' not in _said(method, f'{method}.{name}=2')
   assert 'has ' in _said(method, f'{method}.no_such=2')
@@ -154,6 +159,6 @@ def test_the_usual_values_can_be_set(method):
 )
 def test_all_that_a_transform_takes_can_be_set(function, names):
   wanted = set(inspect.signature(function).parameters)
-  wanted -= {'mask', 'ignore', 'examples'}
+  wanted -= _NO_HYPERPARAMETERS
   for name in names:
     assert wanted <= set(table._METHODS[name].hyperparameters())

@@ -30,6 +30,34 @@ def test_a_loss_of_ones_own():
   assert _value(transforms.of_logits(_gap)) == 10.5
 
 
+def test_answers_of_other_names():
+  student = {'logits': _STUDENT['logits'], 'token': jnp.zeros((2, 2))}
+  term = transforms.of_logits(_gap, student_logits='token')
+  variables = term.init(jax.random.key(0), student, _TEACHER)
+  value, _, _ = term.apply(variables, student, _TEACHER, {}, 0)
+  # (0 + 0 + 1 + 25) / 2
+  assert float(value) == 13.0
+  term = transforms.labels(student_logits='token')
+  variables = term.init(jax.random.key(0), student, {})
+  batch = {'label': jnp.array([0, 1])}
+  value, _, _ = term.apply(variables, student, {}, batch, 0)
+  assert float(value) == pytest.approx(np.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+  'term',
+  [
+    transforms.soft_targets(student_logits='token'),
+    transforms.labels(student_logits='token'),
+  ],
+)
+def test_an_answer_that_is_not_there(term):
+  with pytest.raises(
+    transforms.UnknownTapError, match="student has no output 'token'"
+  ):
+    term.init(jax.random.key(0), _STUDENT, _TEACHER)
+
+
 def test_its_hyperparameters_may_be_schedules():
   term = transforms.of_logits(_gap, power=optax.linear_schedule(1.0, 2.0, 1))
   assert _value(term, step=0) == 3.5
@@ -82,8 +110,8 @@ def test_unknown_and_missing_keywords_name_the_factory():
       transforms.soft_targets,
       {
         'temperature': 4.0,
-        'student': 'logits',
-        'teacher': 'logits',
+        'student_logits': 'logits',
+        'teacher_logits': 'logits',
         'mask': None,
       },
     ),
@@ -91,8 +119,8 @@ def test_unknown_and_missing_keywords_name_the_factory():
       transforms.weighted_soft_labels,
       {
         'temperature': 2.0,
-        'student': 'logits',
-        'teacher': 'logits',
+        'student_logits': 'logits',
+        'teacher_logits': 'logits',
         'mask': None,
         'ignore': None,
       },
@@ -102,7 +130,7 @@ def test_unknown_and_missing_keywords_name_the_factory():
       {
         'smoothing': 0.1,
         'over_other_classes': False,
-        'student': 'logits',
+        'student_logits': 'logits',
         'mask': None,
         'ignore': None,
       },

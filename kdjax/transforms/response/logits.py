@@ -13,8 +13,8 @@ from kdjax.transforms.response import per_example
 def of_logits(
   loss: Callable,
   *,
-  student: str = 'logits',
-  teacher: str = 'logits',
+  student_logits: str = 'logits',
+  teacher_logits: str = 'logits',
   mask: str | None = None,
   ignore: int | None = None,
   **hyperparameters: Any,
@@ -30,8 +30,8 @@ def of_logits(
     loss: `(student_logits, teacher_logits, labels, **hyperparameters) ->
       losses`, `[batch, ...]`. It may take no `teacher_logits` or no `labels`;
       the names of its arguments tell. Where it takes a `mask`, it gets one.
-    student: Name of the student's logits.
-    teacher: Name of the teacher's.
+    student_logits: Name of the student's output that the loss reads.
+    teacher_logits: Name of the teacher's.
     mask: Name of the batch's entry `[batch, ...]` that is zero at tokens or
       positions to leave out of logits `[batch, ..., classes]`, or None. The
       mean is over the other positions, in the global batch.
@@ -43,7 +43,7 @@ def of_logits(
       takes a teacher and the networks have different numbers of classes.
   """
   taken, known = arrays(loss), keywords(loss)
-  names = student, teacher
+  names = student_logits, teacher_logits
   needs_teacher = len([name for name in taken if name != 'labels']) > 1
   positions = {'ignore': ignore} if 'ignore' in known else {}
 
@@ -85,7 +85,7 @@ def hard_targets():
   """`kdjax.losses.hard_target_loss` on the logits.
 
   DeiT takes it of the answer of its distillation token,
-  `student='distillation_logits'`, at weight 0.5.
+  `student_logits='distillation_logits'`, at weight 0.5.
 
   >>> logits = jnp.log(jnp.array([[0.5, 0.3, 0.2]]))
   >>> value(hard_targets(), {'logits': logits[:, ::-1]}, {'logits': logits})

@@ -16,7 +16,7 @@ Loss = Callable[..., jax.Array]
 def of_student(
   loss: Callable[[jax.Array, Mapping, chex.Array | None], jax.Array],
   *,
-  student: str = 'logits',
+  student_logits: str = 'logits',
   mask: str | None = None,
   ignore: int | None = None,
 ) -> base.LossTransform:
@@ -24,17 +24,17 @@ def of_student(
 
   Args:
     loss: `(student_logits, batch, mask) -> losses`, `[...]`.
-    student: Name of the student's logits.
+    student_logits: Name of the student's output that the loss reads.
     mask: As for `averaged`.
     ignore: Likewise.
   """
 
   def losses(outputs, teacher, batch, valid):
     del teacher
-    logits = base.without_padding(outputs[student], batch)
+    logits = base.without_padding(outputs[student_logits], batch)
     return loss(logits, batch, valid)
 
-  init = stateless.owning_nothing(student=(student,))
+  init = stateless.owning_nothing(student=(student_logits,))
   return averaged(losses, init, mask=mask, ignore=ignore)
 
 

@@ -15,7 +15,7 @@ from kdjax.transforms.response import per_example
 
 def labels(
   *,
-  student: str = 'logits',
+  student_logits: str = 'logits',
   mask: str | None = None,
   ignore: int | None = None,
   class_weights: Sequence[float] | None = None,
@@ -31,7 +31,7 @@ def labels(
   0.6931
 
   Args:
-    student: Name of the student's logits.
+    student_logits: Name of the student's output that the loss reads.
     mask: Name of the batch's entry that is zero at positions to leave out.
     ignore: A label, such as -100 or 255, of positions to leave out.
     class_weights: One number per class, 0 or more, that multiplies the terms of
@@ -51,25 +51,25 @@ def labels(
         f'{np.asarray(class_weights).tolist()}.'
       )
 
-  def loss(given, batch, valid):
+  def loss(student, batch, valid):
     label = batch['label']
-    contract.check_labels_or_shares(label, given)
-    if weights is not None and len(weights) != given.shape[-1]:
+    contract.check_labels_or_shares(label, student)
+    if weights is not None and len(weights) != student.shape[-1]:
       raise contract.RefusedError(
         'labels',
-        f'class_weights must be {given.shape[-1]} numbers, one per class, '
+        f'class_weights must be {student.shape[-1]} numbers, one per class, '
         f'got {len(weights)}.',
       )
-    shape = given.shape[:-1]
+    shape = student.shape[:-1]
     valid = log_space.counted(valid, shape, label, ignore)
-    if label.shape == given.shape:
-      logits, keep = log_space.single(given, valid)
+    if label.shape == student.shape:
+      logits, keep = log_space.single(student, valid)
       if weights is not None:
         each = weights.reshape(*(1,) * (label.ndim - 1), -1)
         label = label.astype(logits.dtype) * each.astype(logits.dtype)
       found = log_space.label_cross_entropy(logits, keep, label)
       return log_space.of_positions(found, valid)
-    logits, classes = numerics.at_least_float32(given), given.shape[-1]
+    logits, classes = numerics.at_least_float32(student), student.shape[-1]
     if valid is not None:
       logits = jnp.where(valid[..., None], logits, 0)
     found = optax.losses.softmax_cross_entropy_with_integer_labels(
@@ -80,7 +80,9 @@ def labels(
       found *= of_class[label.clip(0, classes - 1)]
     return log_space.of_positions(found, valid, label, classes)
 
-  return per_example.of_student(loss, student=student, mask=mask, ignore=ignore)
+  return per_example.of_student(
+    loss, student_logits=student_logits, mask=mask, ignore=ignore
+  )
 
 
 def multi_labels(*, mask: str | None = None) -> base.LossTransform:
