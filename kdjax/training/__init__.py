@@ -3,6 +3,7 @@
 `fit` trains one `Run` of an `Experiment`; `lower` returns the cost of its step.
 """
 
+from kdjax.training.accumulation import accumulated, updates_every
 from kdjax.training.ahead import Ahead
 from kdjax.training.budget import Budget
 from kdjax.training.build import (
@@ -33,7 +34,14 @@ from kdjax.training.processes import (
   is_first,
   told_by_first,
 )
-from kdjax.training.state import TrainState, init_state, init_students
+from kdjax.training.state import (
+  AveragedState,
+  TrainState,
+  averaged,
+  init_state,
+  init_students,
+  with_average,
+)
 from kdjax.training.step import make_eval_step, make_train_step
 from kdjax.training.streaming import streaming_epoch
 from kdjax.training.students import unrolled, vmapped
@@ -43,6 +51,7 @@ from kdjax.training.teacher_options import TeacherOptions
 __all__ = [
   'AXIS',
   'Ahead',
+  'AveragedState',
   'Budget',
   'CachedTeacher',
   'DivergenceError',
@@ -59,6 +68,8 @@ __all__ = [
   'StopSignal',
   'TeacherOptions',
   'TrainState',
+  'accumulated',
+  'averaged',
   'check_batch_size',
   'check_cache',
   'evaluate_network',
@@ -86,7 +97,9 @@ __all__ = [
   'teacher_outputs_read',
   'told_by_first',
   'unrolled',
+  'updates_every',
   'vmapped',
+  'with_average',
 ]
 
 

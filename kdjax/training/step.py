@@ -1,6 +1,5 @@
 """The pure train and eval steps: no devices, no loop, no I/O."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +10,13 @@ import optax
 from kdjax.losses import placement
 from kdjax.models import Model, ModelVariables
 from kdjax.tasks.measures import Measure, PerExample
-from kdjax.training.state import TrainState, trainable
+from kdjax.training.accumulation import Due
+from kdjax.training.state import (
+  AveragedState,
+  TrainState,
+  averaged,
+  trainable,
+)
 from kdjax.transforms import LossTransform, LossVariables, on_axis
 from kdjax.transforms.base import batch_mean
 
@@ -25,6 +30,8 @@ def make_train_step(
   axis_name: str | None = None,
   over_students: Callable[[Callable], Callable] | None = None,
   measures: Mapping[str, PerExample] | None = None,
+  ema: float = 0.0,
+  due: Due | None = None,
 ) -> Callable:
   """Builds the step that holds teacher, student and loss in one program.
 
@@ -44,6 +51,9 @@ def make_train_step(
       for stacked states, which then share one teacher pass.
     measures: Functions `(outputs, batch) -> one number per example` by name,
       such as `tasks.correct`; the step averages them for the student.
+    ema: Decay of the moving average in an `AveragedState`; not read for a
+      `TrainState`.
+    due: The steps after which the average moves; all by default.
 
   Returns:
     `train_step(state, teacher_variables, batch) -> (state, metrics)`. `batch`
@@ -54,7 +64,11 @@ def make_train_step(
   if axis_name is not None:
     loss = on_axis(loss, axis_name)
   parts = _Parts(student, loss, optimizer, axis_name, dict(measures or {}))
-  student_step = functools.partial(_student_step, parts)
+
+  def student_step(state, teacher_outputs, batch):
+    state, metrics = _student_step(parts, state, teacher_outputs, batch)
+    return _moved(state, ema, due), metrics
+
   step_all = over_students(student_step) if over_students else student_step
 
   def train_step(state: TrainState, teacher_variables: Any, batch: Mapping):
@@ -115,14 +129,26 @@ def _student_step(parts: _Parts, state, teacher_outputs, batch):
   metrics['gradient_norm'] = optax.tree.norm(gradients)
   updates, opt_state = optimizer.update(gradients, state.opt_state, params)
   params = optax.apply_updates(params, updates)
-  state = TrainState(
+  state = state._replace(
     step=state.step + 1,
-    seed=state.seed,
     model=ModelVariables(params['model'], model_state),
     loss=LossVariables(params['loss'], loss_state),
     opt_state=opt_state,
   )
   return state, metrics
+
+
+def _moved(
+  state: TrainState | AveragedState, ema: float, due: Due | None
+) -> TrainState | AveragedState:
+  """Moves the average of a state that has one."""
+  if not isinstance(state, AveragedState):
+    return state
+  new = averaged(state.average, state.model, ema)
+  if due is not None:
+    now = due(state.step)
+    new = jax.tree.map(lambda x, y: jnp.where(now, x, y), new, state.average)
+  return state._replace(average=new)
 
 
 class _Axis(NamedTuple):
