@@ -38,7 +38,13 @@ def main(argv: Sequence[str]) -> None:
   chain = [*found.values()]
   networks = [wired.teacher_model, *chain, student]
   for above, below in itertools.pairwise(networks):
-    recipes.check(wired.experiment, below, above, method)
+    recipes.check(
+      wired.experiment,
+      below,
+      above,
+      method,
+      start=wired.start if below is student else None,
+    )
   words = wired.task.name, 'assistants', method.name
   with common.running(
     'assistants', wired.given, wired.experiment, *words
@@ -53,6 +59,7 @@ def main(argv: Sequence[str]) -> None:
       task=wired.task,
       epochs=wired.teacher_epochs,
       scratch=wired.scratch,
+      start=wired.start,
     )
   common.report(
     experiment.workdir,

@@ -24,13 +24,25 @@ def main(argv: Sequence[str]) -> None:
   wired = wiring.asked()
   student, method = wired.student, wired.method
   known = wired.teacher.variables if wired.teacher else None
-  recipes.check(wired.experiment, student, wired.teacher_model, method, known)
+  recipes.check(
+    wired.experiment,
+    student,
+    wired.teacher_model,
+    method,
+    known,
+    start=wired.start,
+  )
   with common.running(
     'distill', wired.given, wired.experiment, wired.task.name, method.name
   ) as experiment:
     teacher = wired.taught(experiment)
     result = recipes.distil(
-      experiment, student, teacher, method, scratch=wired.scratch
+      experiment,
+      student,
+      teacher,
+      method,
+      scratch=wired.scratch,
+      start=wired.start,
     )
   common.report(
     experiment.workdir,

@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
   names = flag.teachers or wired.teacher_model.name
   teachers = wiring.make_models(wired.given, wired.dataset, 'teachers', names)
   together = models.ensemble_model([*teachers.values()] * flag.members)
-  recipes.check(wired.experiment, student, together, method)
+  recipes.check(wired.experiment, student, together, method, start=wired.start)
   words = wired.task.name, 'ensemble', method.name
   with common.running(
     'ensemble', wired.given, wired.experiment, *words
@@ -51,6 +51,7 @@ def main(argv: Sequence[str]) -> None:
         model,
         wired.task,
         epochs=wired.teacher_epochs,
+        budget=wired.teacher_budget,
         members=flag.members,
         name=name,
       )
@@ -62,6 +63,7 @@ def main(argv: Sequence[str]) -> None:
       method,
       of_logits=flag.of_logits,
       scratch=wired.scratch,
+      start=wired.start,
     )
   common.report(
     experiment.workdir,

@@ -13,7 +13,7 @@ from kdjax.methods import Method
 from kdjax.models import Model, Network
 from kdjax.options import OptionError
 from kdjax.tasks import Task
-from kdjax.training import Budget, Experiment, TeacherOptions
+from kdjax.training import Budget, Experiment, TeacherBudget, TeacherOptions
 
 # The options of `distill` and its kin, in the order of --help.
 DISTILLATION = (
@@ -22,6 +22,7 @@ DISTILLATION = (
   methods.Options,
   recipes.Options,
   Budget,
+  TeacherBudget,
   TeacherOptions,
 )
 
@@ -33,14 +34,16 @@ class Wiring(NamedTuple):
     given: The options, by class.
     experiment: Without working directory and observer.
     dataset: The data.
-    task: With all training examples, as the teacher sees them; the
-      experiment's task has those of the student.
+    task: With the training examples that the teacher sees; the experiment's
+      task has those of the student.
     student: The student.
     teacher_model: The teacher.
     teacher: The teacher, if it is trained already.
     method: The method.
     teacher_epochs: Length of the teacher's training.
+    teacher_budget: Budget of the teacher's training.
     scratch: Whether to train the student from scratch too.
+    start: Trained students to start from, or None.
   """
 
   given: common.Asked
@@ -52,12 +55,18 @@ class Wiring(NamedTuple):
   teacher: Network | None
   method: Method
   teacher_epochs: int | None
+  teacher_budget: Budget
   scratch: bool
+  start: list[Network] | None
 
   def taught(self, experiment: Experiment) -> Network:
     """The teacher: the one that was loaded, or else one trained now."""
     return self.teacher or recipes.train_teacher(
-      experiment, self.teacher_model, self.task, epochs=self.teacher_epochs
+      experiment,
+      self.teacher_model,
+      self.task,
+      epochs=self.teacher_epochs,
+      budget=self.teacher_budget,
     )
 
 
@@ -97,19 +106,58 @@ def wire(
   teacher = None
   if network_options.teacher_checkpoint:
     teacher = load_teacher(network_options, dataset)
-  digits = data_options.is_digits
-  student = network_options.student or ('mlp_student' if digits else 'resnet8')
+  teacher_task = _teacher_task(given, experiment, task)
+  start = load_students(given, dataset)
   return Wiring(
     given,
     experiment,
     dataset,
-    task,
-    make_model(network_options, dataset, student),
+    teacher_task,
+    start[0].model if start else make_student(given, dataset),
     teacher.model if teacher else make_teacher(given, dataset),
     teacher,
     methods.make(given[methods.Options]),
-    given[recipes.Options].teacher_epochs or budget.epochs,
+    _teacher_epochs(given),
+    given[TeacherBudget].of(budget),
     given[recipes.Options].scratch,
+    start,
+  )
+
+
+def _teacher_epochs(given: common.Asked) -> int | None:
+  return given[recipes.Options].teacher_epochs or given[Budget].epochs
+
+
+def _teacher_task(
+  given: common.Asked, experiment: Experiment, task: Task
+) -> Task:
+  """The task with the teacher's examples, on which it can be trained.
+
+  Raises:
+    OptionError: if the teacher's options do not fit the data, one another, or
+      a teacher that is trained already.
+  """
+  options = given[TeacherBudget]
+  if given[models.Options].teacher_checkpoint:
+    for name, value in options.given().items():
+      raise OptionError(
+        options.prefix + name,
+        value,
+        'needs a teacher that is trained here, without teacher_checkpoint',
+      )
+    return task
+  seed = experiment.budget.data_seed
+  task = recipes.fewer_examples(task, options.examples, seed)
+  recipes.check_teacher(experiment, task, options, _teacher_epochs(given))
+  return task
+
+
+def make_student(given: common.Asked, dataset: data.Dataset) -> Model:
+  """The untrained student that the options name."""
+  default = 'mlp_student' if given[tasks.Options].is_digits else 'resnet8'
+  network_options = given[models.Options]
+  return make_model(
+    network_options, dataset, network_options.student or default
   )
 
 
@@ -167,20 +215,55 @@ def load_teacher(asked: models.Options, dataset: data.Dataset) -> Network:
     OptionError: if there is none, or it does not fit the options or the data.
   """
   place = str(asked.teacher_checkpoint)
+  return _load('teacher_checkpoint', place, asked.teacher, asked, dataset)[0]
+
+
+def load_students(
+  given: common.Asked, dataset: data.Dataset
+) -> list[Network] | None:
+  """The networks in `student_checkpoint`, or None without that option.
+
+  They normalise images as in the training that they had.
+
+  Raises:
+    OptionError: if there is none, or they do not fit the options or the data.
+  """
+  asked = given[models.Options]
+  place = given[recipes.Options].student_checkpoint
+  if place is None:
+    return None
+  found = _load('student_checkpoint', place, asked.student, asked, dataset)
+  note = found[0].model.note
+  if not asked.sync_batch_norm or note['model'] not in models.names():
+    return found
+  mean, std = tuple(note['mean']), tuple(note['std'])
+  seen = dataset._replace(mean=mean, std=std)
+  model = make_model(asked, seen, note['model'])
+  return [network._replace(model=model) for network in found]
+
+
+def _load(
+  flag: str,
+  place: str,
+  name: str | None,
+  asked: models.Options,
+  dataset: data.Dataset,
+) -> list[Network]:
+  """The networks in a directory, which must have a name and fit the data."""
   try:
     directory, note = recipes.read_note(place)
     image: Any = note['batch'].get('image', {})
     wanted = {
-      'model': (note['model'], asked.teacher or note['model']),
+      'model': (note['model'], name or note['model']),
       'classes': (note.get('classes'), dataset.classes),
       'image_shape': (image.get('shape'), list(dataset.image_shape)),
     }
-    for name, (found, right) in wanted.items():
+    for what, (found, right) in wanted.items():
       if found != right:
         raise checkpoint.CheckpointError(
-          f'{str(directory)!r} holds another network: its {name} is {found!r}, '
+          f'{str(directory)!r} holds another network: its {what} is {found!r}, '
           f'not {right!r}'
         )
-    return recipes.load(directory, precision=asked.precision)[0]
+    return recipes.load(directory, precision=asked.precision)
   except checkpoint.CheckpointError as error:
-    raise OptionError('teacher_checkpoint', place, str(error)) from error
+    raise OptionError(flag, place, str(error)) from error

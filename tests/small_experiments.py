@@ -32,6 +32,7 @@ def check(wired):
     wired.teacher_model,
     wired.method,
     wired.teacher.variables if wired.teacher else None,
+    start=wired.start,
   )
 
 
@@ -60,7 +61,11 @@ def train_teacher(wired, workdir, observer=None):
     workdir=workdir, observer=observer, stop=observer
   )
   return recipes.train_teacher(
-    experiment, wired.teacher_model, wired.task, epochs=wired.teacher_epochs
+    experiment,
+    wired.teacher_model,
+    wired.task,
+    epochs=wired.teacher_epochs,
+    budget=wired.teacher_budget,
   )
 
 
@@ -76,4 +81,5 @@ def distil(wired, workdir, observer=None, *, scratch=True):
     wired.teacher or train_teacher(wired, workdir, observer),
     wired.method,
     scratch=scratch,
+    start=wired.start,
   )

@@ -2,13 +2,7 @@
 
 from kdjax.recipes.assistants import assistants
 from kdjax.recipes.comparison import compare
-from kdjax.recipes.distillation import (
-  Distilled,
-  distil,
-  train_scratch,
-  train_teacher,
-  train_teachers,
-)
+from kdjax.recipes.distillation import Distilled, distil, train_scratch
 from kdjax.recipes.ensemble import ensemble
 from kdjax.recipes.evaluation import evaluate
 from kdjax.recipes.options import Options
@@ -16,6 +10,12 @@ from kdjax.recipes.planning import Plan, check, check_devices, plan
 from kdjax.recipes.saved import load, read_note
 from kdjax.recipes.step_costs import DistillationCosts, costs
 from kdjax.recipes.summary import describe, describe_measure, summarise
+from kdjax.recipes.teachers import (
+  check_teacher,
+  fewer_examples,
+  train_teacher,
+  train_teachers,
+)
 
 __all__ = [
   'DistillationCosts',
@@ -25,6 +25,7 @@ __all__ = [
   'assistants',
   'check',
   'check_devices',
+  'check_teacher',
   'compare',
   'costs',
   'describe',
@@ -32,6 +33,7 @@ __all__ = [
   'distil',
   'ensemble',
   'evaluate',
+  'fewer_examples',
   'load',
   'plan',
   'read_note',

@@ -10,6 +10,7 @@ from kdjax import training
 from kdjax.methods import Method, Pair, Stage, of_loss
 from kdjax.models import Model, ModelVariables
 from kdjax.options import OptionError
+from kdjax.recipes.starting import Start, start_of
 from kdjax.training import Experiment
 from kdjax.transforms import LossTransform
 
@@ -73,6 +74,8 @@ def plan(
       names=(student.name, teacher.name),
     )
   )
+  for stage in stages:
+    experiment.budget.check_warmup(stage.name, stage.epochs)
   losses = [stage.loss for stage in stages]
   kept = training.teacher_outputs_read(experiment, losses, student, teacher)
   return Plan(student, teacher, stages, kept)
@@ -84,6 +87,8 @@ def check(
   teacher: Model,
   method: Method | LossTransform,
   variables: ModelVariables | None = None,
+  *,
+  start: Start = None,
 ) -> None:
   """Checks everything that needs no training.
 
@@ -93,6 +98,7 @@ def check(
     teacher: The teacher.
     method: The method.
     variables: The teacher's variables, if it is trained already.
+    start: As for `distil`.
 
   Raises:
     OptionError: if method, networks, budget, devices and cache do not fit one
@@ -101,17 +107,18 @@ def check(
   check_devices(experiment)
   planned = plan(experiment, student, teacher, method, variables)
   training.check_cache(experiment, planned.teacher, variables, planned.kept)
+  start_of(experiment, planned.student, start)
 
 
-def check_devices(experiment: Experiment) -> None:
-  """Raises OptionError unless the devices divide the batch."""
+def check_devices(experiment: Experiment, flag: str = 'batch_size') -> None:
+  """Raises OptionError, which names a flag, unless devices divide the batch."""
   size = experiment.budget.batch_size
   try:
     training.check_batch_size(size, experiment.devices)
   except ValueError as error:
     count = experiment.device_count
     raise OptionError(
-      'batch_size', size, f'must be a multiple of the {count} devices'
+      flag, size, f'must be a multiple of the {count} devices'
     ) from error
 
 

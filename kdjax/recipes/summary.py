@@ -22,8 +22,9 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
     the last epoch; gains are differences. `measures` has all others too.
     `steps_per_second` counts the distilled students' steps over the time of
     their run, compilation, evaluation and checkpoints included.
-    With a cached teacher also `teacher_cache`: how many views the teacher
-    looked at in this process (`computed`) of those that were `served`.
+    With pretrained students also `start`. With a cached teacher also
+    `teacher_cache`: how many views the teacher looked at in this process
+    (`computed`) of those that were `served`.
   """
   experiment, scratch, distilled = (
     result.experiment,
@@ -65,6 +66,7 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
       }
       for name in distilled.measures
     },
+    **starts(result),
     **_cache(result),
   }
 
@@ -91,6 +93,11 @@ def _gain(task: Task, result: Distilled, name: str) -> dict[str, Any] | None:
   return reports.gain(
     result.scratch.measures[name], result.distilled.measures[name]
   )
+
+
+def starts(result: Distilled) -> dict[str, str]:
+  """What reports say of students that did not start from new parameters."""
+  return {'start': 'pretrained'} if result.pretrained else {}
 
 
 def _cache(result: Distilled) -> dict[str, Any]:

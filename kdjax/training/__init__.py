@@ -45,6 +45,7 @@ from kdjax.training.state import (
 from kdjax.training.step import make_eval_step, make_train_step
 from kdjax.training.streaming import streaming_epoch
 from kdjax.training.students import unrolled, vmapped
+from kdjax.training.teacher_budget import TeacherBudget
 from kdjax.training.teacher_cache import check_cache, open_cache
 from kdjax.training.teacher_options import TeacherOptions
 
@@ -66,6 +67,7 @@ __all__ = [
   'Run',
   'StepCosts',
   'StopSignal',
+  'TeacherBudget',
   'TeacherOptions',
   'TrainState',
   'accumulated',

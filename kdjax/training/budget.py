@@ -115,16 +115,19 @@ class Budget(options.Options):
     """Returns the number of steps in which the learning rate grows."""
     return round(self.warmup_epochs * steps_per_epoch)
 
-  def check_warmup(self, run: str, epochs: int) -> None:
+  def check_warmup(
+    self, run: str, epochs: int, flag: str = 'warmup_epochs'
+  ) -> None:
     """Raises OptionError unless the warm-up is shorter than the run.
 
     Args:
       run: Name of the run, for the message.
       epochs: Its number of epochs.
+      flag: Name of the option, for the message.
     """
     if self.warmup_epochs >= epochs:
       raise options.OptionError(
-        'warmup_epochs',
+        flag,
         self.warmup_epochs,
         f'must be below {epochs}, the epochs of the {run} run',
       )

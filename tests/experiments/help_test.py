@@ -17,7 +17,10 @@ from kdjax import models, recipes, tasks, training
 _ROOT = pathlib.Path(__file__).parents[2]
 _RUN = {'workdir', 'resume', 'devices'}
 _PROCESSES = {'coordinator_address', 'num_processes', 'process_id', 'cluster'}
-_TEACHER = (tasks.Options, models.Options, recipes.Options, training.Budget)
+_TEACHER = (
+  *(tasks.Options, models.Options, recipes.Options),
+  *(training.Budget, training.TeacherBudget),
+)
 
 
 def _flags(*classes, without=()):
@@ -37,7 +40,10 @@ def _also(*names):
 # A student's options mean nothing where only a teacher trains.
 _NOT_A_TEACHERS = {
   *('transfer_examples', 'student', 'teacher_checkpoint', 'scratch'),
-  *('epochs', 'seeds', 'seed'),
+  *('epochs', 'seeds', 'seed', 'student_checkpoint'),
+  *('teacher_batch_size', 'teacher_optimizer', 'teacher_learning_rate'),
+  *('teacher_schedule', 'teacher_warmup_epochs', 'teacher_accumulate'),
+  *('teacher_ema', 'teacher_weight_decay'),
 }
 _DISTILLATION = _flags(*wiring.DISTILLATION)
 _JOB = {**_also(*_RUN, *_PROCESSES), 'resume': False, 'cluster': False}
@@ -129,6 +135,7 @@ def test_the_groups_of_distill():
     'Method',
     'Experiment',
     'Training',
+    "Teacher's training",
     "Teacher's outputs",
   ]
   assert {*groups['Run']} == _RUN
