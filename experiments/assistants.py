@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from absl import app
 
-from experiments import common, wiring
+from experiments import common, extending, wiring
 from kdjax import recipes, reports, tasks
 
 common.define_run_flags()
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
   """Runs and reports the chain that the flags describe."""
   del argv
   start = time.perf_counter()
-  wired = wiring.asked()
+  wired = extending.extended(wiring.asked())
   student, method = wired.student, wired.method
   digits = wired.given[tasks.Options].is_digits
   names = common.FLAGS.assistants or ('mlp_assistant' if digits else 'resnet14')
@@ -47,7 +47,11 @@ def main(argv: Sequence[str]) -> None:
     )
   words = wired.task.name, 'assistants', method.name
   with common.running(
-    'assistants', wired.given, wired.experiment, *words
+    'assistants',
+    wired.given,
+    wired.experiment,
+    *words,
+    extended_from=wired.extended_from,
   ) as experiment:
     teacher = wired.taught(experiment)
     results = recipes.assistants(

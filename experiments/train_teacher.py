@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from absl import app
 
-from experiments import common, wiring
+from experiments import common, extending, wiring
 from kdjax import models, recipes, reports, tasks
 from kdjax.models import Network
 from kdjax.tasks import Task
@@ -66,7 +66,12 @@ def main(argv: Sequence[str]) -> None:
   experiment = Experiment(task, budget, pathlib.Path())
   recipes.check_teacher(experiment, task, own, epochs)
   with common.running(
-    'train_teacher', given, experiment, task.name, 'train_teacher'
+    'train_teacher',
+    given,
+    experiment,
+    task.name,
+    'train_teacher',
+    extended_from=extending.extended_teacher(given, experiment),
   ) as experiment:
     teacher = recipes.train_teacher(experiment, model, epochs=epochs)
   common.report(

@@ -44,6 +44,7 @@ class Wiring(NamedTuple):
     teacher_budget: Budget of the teacher's training.
     scratch: Whether to train the student from scratch too.
     start: Trained students to start from, or None.
+    extended_from: Epochs of the finished run that is to go on, or None.
   """
 
   given: common.Asked
@@ -58,6 +59,7 @@ class Wiring(NamedTuple):
   teacher_budget: Budget
   scratch: bool
   start: list[Network] | None
+  extended_from: int | None = None
 
   def taught(self, experiment: Experiment) -> Network:
     """The teacher: the one that was loaded, or else one trained now."""

@@ -18,10 +18,15 @@ def given(**changes):
   return found
 
 
+def wire(**changes):
+  """The objects of an experiment."""
+  return wiring.wire(given(**changes))
+
+
 def tiny(**changes):
   """The objects of an experiment with a tiny budget."""
   budget = {'teacher': 'mlp_student', 'epochs': 2, 'teacher_epochs': 2}
-  return wiring.wire(given(**{**budget, 'seeds': 2, **changes}))
+  return wire(**{**budget, 'seeds': 2, **changes})
 
 
 def check(wired):

@@ -1,5 +1,6 @@
 """The pure train and eval steps: no devices, no loop, no I/O."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -63,12 +64,10 @@ def make_train_step(
   """
   if axis_name is not None:
     loss = on_axis(loss, axis_name)
-  parts = _Parts(student, loss, optimizer, axis_name, dict(measures or {}))
-
-  def student_step(state, teacher_outputs, batch):
-    state, metrics = _student_step(parts, state, teacher_outputs, batch)
-    return _moved(state, ema, due), metrics
-
+  parts = _Parts(
+    student, loss, optimizer, axis_name, dict(measures or {}), ema, due
+  )
+  student_step = functools.partial(_student_step, parts)
   step_all = over_students(student_step) if over_students else student_step
 
   def train_step(state: TrainState, teacher_variables: Any, batch: Mapping):
@@ -90,20 +89,48 @@ class _Parts(NamedTuple):
   optimizer: optax.GradientTransformation
   axis_name: str | None
   measures: Mapping[str, PerExample]
+  ema: float
+  due: Due | None
 
 
 def _student_step(parts: _Parts, state, teacher_outputs, batch):
   """One update of one student, given the teacher's outputs."""
-  student, loss, optimizer, axis_name, measures = parts
+  params = trainable(state.model, state.loss)
+  gradients, (model_state, loss_state, metrics) = jax.grad(
+    _objective(parts, state, teacher_outputs, batch), has_aux=True
+  )(params)
+  axis = _Axis(parts.axis_name, bool(placement.varying_axes(batch)))
+  gradients, metrics = axis.mean((gradients, metrics))
+  model_state, loss_state = axis.mean_state(
+    (model_state, loss_state), (state.model.state, state.loss.state)
+  )
+  metrics['gradient_norm'] = optax.tree.norm(gradients)
+  updates, opt_state = parts.optimizer.update(
+    gradients, state.opt_state, params
+  )
+  params = optax.apply_updates(params, updates)
+  state = state._replace(
+    step=state.step + 1,
+    model=ModelVariables(params['model'], model_state),
+    loss=LossVariables(params['loss'], loss_state),
+    opt_state=opt_state,
+  )
+  return _moved(state, parts.ema, parts.due), metrics
+
+
+def _objective(parts: _Parts, state, teacher_outputs, batch) -> Callable:
+  """Returns the loss as a function of the trainable parameters."""
   key = jax.random.fold_in(jax.random.key(state.seed), state.step)
-  if axis_name is not None:
+  if parts.axis_name is not None:
     # Devices hold different examples, which need different dropout masks.
-    key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+    key = jax.random.fold_in(key, jax.lax.axis_index(parts.axis_name))
 
   def objective(params):
     variables = ModelVariables(params['model'], state.model.state)
-    outputs, model_state = student.apply(variables, batch, train=True, key=key)
-    value, loss_state, metrics = loss.apply(
+    outputs, model_state = parts.student.apply(
+      variables, batch, train=True, key=key
+    )
+    value, loss_state, metrics = parts.loss.apply(
       LossVariables(params['loss'], state.loss.state),
       outputs,
       teacher_outputs,
@@ -112,30 +139,12 @@ def _student_step(parts: _Parts, state, teacher_outputs, batch):
     )
     measured = {
       name: batch_mean(measure(outputs, batch), batch)
-      for name, measure in measures.items()
+      for name, measure in parts.measures.items()
     }
     metrics = {'loss': value, **measured, **metrics}
     return value, (model_state, loss_state, metrics)
 
-  params = trainable(state.model, state.loss)
-  gradients, (model_state, loss_state, metrics) = jax.grad(
-    objective, has_aux=True
-  )(params)
-  axis = _Axis(axis_name, bool(placement.varying_axes(batch)))
-  gradients, metrics = axis.mean((gradients, metrics))
-  model_state, loss_state = axis.mean_state(
-    (model_state, loss_state), (state.model.state, state.loss.state)
-  )
-  metrics['gradient_norm'] = optax.tree.norm(gradients)
-  updates, opt_state = optimizer.update(gradients, state.opt_state, params)
-  params = optax.apply_updates(params, updates)
-  state = state._replace(
-    step=state.step + 1,
-    model=ModelVariables(params['model'], model_state),
-    loss=LossVariables(params['loss'], loss_state),
-    opt_state=opt_state,
-  )
-  return state, metrics
+  return objective
 
 
 def _moved(

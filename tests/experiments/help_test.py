@@ -15,7 +15,7 @@ from experiments import wiring
 from kdjax import models, recipes, tasks, training
 
 _ROOT = pathlib.Path(__file__).parents[2]
-_RUN = {'workdir', 'resume', 'devices'}
+_RUN = {'workdir', 'resume', 'extend', 'devices'}
 _PROCESSES = {'coordinator_address', 'num_processes', 'process_id', 'cluster'}
 _TEACHER = (
   *(tasks.Options, models.Options, recipes.Options),
@@ -46,7 +46,12 @@ _NOT_A_TEACHERS = {
   *('teacher_ema', 'teacher_weight_decay'),
 }
 _DISTILLATION = _flags(*wiring.DISTILLATION)
-_JOB = {**_also(*_RUN, *_PROCESSES), 'resume': False, 'cluster': False}
+_JOB = {
+  **_also(*_RUN, *_PROCESSES),
+  'resume': False,
+  'extend': False,
+  'cluster': False,
+}
 _EXPECTED = {
   'distill': _JOB | _DISTILLATION,
   'train_teacher': _JOB | _flags(*_TEACHER, without=_NOT_A_TEACHERS),
