@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from absl import app
 
-from experiments import common, wiring
+from experiments import common, extending, networks, wiring
 from kdjax import recipes, reports, tasks
 
 common.define_run_flags()
@@ -30,18 +30,29 @@ def main(argv: Sequence[str]) -> None:
   """Runs and reports the chain that the flags describe."""
   del argv
   start = time.perf_counter()
-  wired = wiring.asked()
+  wired = extending.extended(wiring.asked())
   student, method = wired.student, wired.method
   digits = wired.given[tasks.Options].is_digits
   names = common.FLAGS.assistants or ('mlp_assistant' if digits else 'resnet14')
-  found = wiring.make_models(wired.given, wired.dataset, 'assistants', names)
+  found = networks.make_models(wired.given, wired.dataset, 'assistants', names)
   chain = [*found.values()]
-  networks = [wired.teacher_model, *chain, student]
-  for above, below in itertools.pairwise(networks):
-    recipes.check(wired.experiment, below, above, method)
+  for above, below in itertools.pairwise(
+    [wired.teacher_model, *chain, student]
+  ):
+    recipes.check(
+      wired.experiment,
+      below,
+      above,
+      method,
+      start=wired.start if below is student else None,
+    )
   words = wired.task.name, 'assistants', method.name
   with common.running(
-    'assistants', wired.given, wired.experiment, *words
+    'assistants',
+    wired.given,
+    wired.experiment,
+    *words,
+    extended_from=wired.extended_from,
   ) as experiment:
     teacher = wired.taught(experiment)
     results = recipes.assistants(
@@ -53,6 +64,7 @@ def main(argv: Sequence[str]) -> None:
       task=wired.task,
       epochs=wired.teacher_epochs,
       scratch=wired.scratch,
+      start=wired.start,
     )
   common.report(
     experiment.workdir,

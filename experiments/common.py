@@ -32,6 +32,10 @@ _WORKDIR_HELP = (
   'Where checkpoints, metrics.jsonl, curves.png and summary.json go. Default: '
   'a new directory in runs/.'
 )
+_EXTEND_HELP = (
+  'With --resume: continue a finished run up to more epochs (--epochs, '
+  '--teacher_epochs) under the new schedule.'
+)
 _DEVICES_HELP = (
   'How many devices share the batch. Default: all that there are. A CPU is one '
   'device unless more are asked for; with one for every core, all networks but '
@@ -50,6 +54,9 @@ _ERRORS = (
   reports.WorkdirError,
   training.DivergenceError,
 )
+# Options that may differ once a finished run is extended. The epochs of a first
+# stage may be said where they were a default; their number stays the same.
+MAY_GROW = ('epochs', 'teacher_epochs', 'checkpoint_every', 'hint_epochs')
 # Options that may differ between a run and its continuation.
 _WHEREABOUTS = ('data_dir',)
 
@@ -68,10 +75,11 @@ Asked = Mapping[type, Any]
 
 
 def define_run_flags() -> None:
-  """Defines --workdir, --resume, --devices and those of several processes."""
+  """Defines the flags of a run, its devices and several processes."""
   flags.DEFINE_string('workdir', None, _WORKDIR_HELP)
   flags.DEFINE_boolean('resume', False, 'Continue the run in --workdir.')
-  _GROUPS['Run'] = ['workdir', 'resume']
+  flags.DEFINE_boolean('extend', False, _EXTEND_HELP)
+  _GROUPS['Run'] = ['workdir', 'resume', 'extend']
   define_devices_flag()
   _GROUPS['Several processes'] = processes.define_flags()
 
@@ -175,37 +183,51 @@ def use_devices() -> None:
     )
 
 
-def claim_workdir(program: str, given: Asked, *words: str) -> pathlib.Path:
+def claim_workdir(
+  program: str, given: Asked, *words: str, extended_from: int | None = None
+) -> pathlib.Path:
   """The run's own directory, from --workdir and --resume.
 
   Args:
     program: The binary's name.
     given: From `asked`; kept in settings.json.
     *words: Parts of the name of a new directory.
+    extended_from: Epochs of the finished run that is to go on, or None.
   """
   if FLAGS.resume and not FLAGS.workdir:
     raise reports.WorkdirError('resume=True: needs --workdir')
+  workdir = FLAGS.workdir or _new_workdir(words or (program,))
   settings = {
     'program': program,
     **{name: FLAGS[name].value for name in _OWN},
     **_deciding(given),
   }
+  # Older runs had not all options.
+  defaults = defaults_of(given)
 
   def claim() -> str:
-    return str(
-      reports.claim(
-        FLAGS.workdir or _new_workdir(words or (program,)),
+    if extended_from is not None:
+      reports.extend(
+        workdir,
         settings,
-        resume=FLAGS.resume,
-        # Older runs had no such option.
-        defaults=_deciding({kind: kind() for kind in given}),
+        extended_from,
+        may_differ=MAY_GROW,
+        defaults=defaults,
       )
+    found = reports.claim(
+      workdir, settings, resume=FLAGS.resume, defaults=defaults
     )
+    return str(found)
 
   try:
     return pathlib.Path(training.told_by_first(claim))
   except ValueError as error:
     raise reports.WorkdirError(str(error)) from error
+
+
+def defaults_of(given: Asked) -> dict[str, Any]:
+  """The defaults of the options that must be the same when a run goes on."""
+  return _deciding({kind: kind() for kind in given})
 
 
 def _deciding(given: Asked) -> dict[str, Any]:
@@ -236,7 +258,11 @@ def _new_workdir(words: Sequence[str]) -> pathlib.Path:
 
 @contextlib.contextmanager
 def running(
-  program: str, given: Asked, experiment: Experiment, *words: str
+  program: str,
+  given: Asked,
+  experiment: Experiment,
+  *words: str,
+  extended_from: int | None = None,
 ) -> Iterator[Experiment]:
   """Gives the experiment its workdir, its observer and its signals.
 
@@ -245,8 +271,9 @@ def running(
     given: From `asked`; kept in settings.json.
     experiment: Without them.
     *words: Parts of the name of a new directory.
+    extended_from: Epochs of the finished run that is to go on, or None.
   """
-  workdir = claim_workdir(program, given, *words)
+  workdir = claim_workdir(program, given, *words, extended_from=extended_from)
   first = training.is_first()
   seen = reports.Recorder(workdir) if first else contextlib.nullcontext()
   with training.StopSignal() as stop, seen as observer:
@@ -269,6 +296,9 @@ def report(
   """
   if training.is_first():
     summary = summarise()
+    before = reports.read_settings(workdir).get('extended_from')
+    if before is not None:
+      summary['extended_from'] = before
     reports.write_summary(workdir, summary)
     reports.plot_curves(workdir)
     show(summary)

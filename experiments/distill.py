@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from absl import app
 
-from experiments import common, wiring
+from experiments import common, extending, wiring
 from kdjax import recipes, reports
 
 common.define_run_flags()
@@ -21,16 +21,33 @@ def main(argv: Sequence[str]) -> None:
   """Runs and reports the experiment that the flags describe."""
   del argv
   start = time.perf_counter()
-  wired = wiring.asked()
+  wired = extending.extended(wiring.asked())
   student, method = wired.student, wired.method
   known = wired.teacher.variables if wired.teacher else None
-  recipes.check(wired.experiment, student, wired.teacher_model, method, known)
+  recipes.check(
+    wired.experiment,
+    student,
+    wired.teacher_model,
+    method,
+    known,
+    start=wired.start,
+  )
   with common.running(
-    'distill', wired.given, wired.experiment, wired.task.name, method.name
+    'distill',
+    wired.given,
+    wired.experiment,
+    wired.task.name,
+    method.name,
+    extended_from=wired.extended_from,
   ) as experiment:
     teacher = wired.taught(experiment)
     result = recipes.distil(
-      experiment, student, teacher, method, scratch=wired.scratch
+      experiment,
+      student,
+      teacher,
+      method,
+      scratch=wired.scratch,
+      start=wired.start,
     )
   common.report(
     experiment.workdir,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from absl import app
 
-from experiments import common, wiring
+from experiments import common, extending, networks, wiring
 from kdjax import models, recipes, reports
 
 common.define_run_flags()
@@ -33,15 +33,19 @@ def main(argv: Sequence[str]) -> None:
   """Runs and reports the ensemble that the flags describe."""
   del argv
   start, flag = time.perf_counter(), common.FLAGS
-  wired = wiring.asked()
+  wired = extending.extended(wiring.asked())
   student, method = wired.student, wired.method
   names = flag.teachers or wired.teacher_model.name
-  teachers = wiring.make_models(wired.given, wired.dataset, 'teachers', names)
+  teachers = networks.make_models(wired.given, wired.dataset, 'teachers', names)
   together = models.ensemble_model([*teachers.values()] * flag.members)
-  recipes.check(wired.experiment, student, together, method)
+  recipes.check(wired.experiment, student, together, method, start=wired.start)
   words = wired.task.name, 'ensemble', method.name
   with common.running(
-    'ensemble', wired.given, wired.experiment, *words
+    'ensemble',
+    wired.given,
+    wired.experiment,
+    *words,
+    extended_from=wired.extended_from,
   ) as experiment:
     members = [
       network
@@ -51,6 +55,7 @@ def main(argv: Sequence[str]) -> None:
         model,
         wired.task,
         epochs=wired.teacher_epochs,
+        budget=wired.teacher_budget,
         members=flag.members,
         name=name,
       )
@@ -62,6 +67,7 @@ def main(argv: Sequence[str]) -> None:
       method,
       of_logits=flag.of_logits,
       scratch=wired.scratch,
+      start=wired.start,
     )
   common.report(
     experiment.workdir,

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import app, flags
 
-from experiments import common, wiring
+from experiments import common, networks
 from kdjax import data, models, recipes, tasks
 from kdjax.models import Network
 from kdjax.options import OptionError
@@ -95,7 +95,7 @@ def _results() -> Iterator[dict[str, Any]]:
   if not flag.dataset:
     raise OptionError('checkpoint', place, 'needs --dataset')
   dataset, task = tasks.load(tasks.Options(**_given(), dataset=flag.dataset))
-  network = wiring.load_weights(
+  network = networks.load_weights(
     place, dataset, flag.model, flag='model', mean=flag.mean, std=flag.std
   )
   task = _measured(dataset, task)

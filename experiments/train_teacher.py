@@ -4,6 +4,7 @@ python -m experiments.train_teacher --dataset=cifar10 --teacher=resnet56 \
       --teacher_epochs=240 --schedule=step --workdir=runs/resnet56
 """
 
+import dataclasses
 import pathlib
 import time
 from collections.abc import Sequence
@@ -11,13 +12,19 @@ from typing import Any
 
 from absl import app
 
-from experiments import common, wiring
+from experiments import common, extending, networks
 from kdjax import models, recipes, reports, tasks
 from kdjax.models import Network
 from kdjax.tasks import Task
-from kdjax.training import Budget, Experiment
+from kdjax.training import Budget, Experiment, TeacherBudget
 
-_OPTIONS = (tasks.Options, models.Options, recipes.Options, Budget)
+_OPTIONS = (
+  tasks.Options,
+  models.Options,
+  recipes.Options,
+  Budget,
+  TeacherBudget,
+)
 
 common.define_run_flags()
 common.define_flags(
@@ -28,10 +35,17 @@ common.define_flags(
     'transfer',
     'student',
     'teacher_checkpoint',
+    'student_checkpoint',
     'scratch',
     'epochs',
     'seeds',
     'seed',
+    # Here the budget is the teacher's.
+    *(
+      f'teacher_{field.name}'
+      for field in dataclasses.fields(TeacherBudget)
+      if field.name != 'examples'
+    ),
   ),
   texts={
     'teacher_epochs': (
@@ -48,15 +62,20 @@ def main(argv: Sequence[str]) -> None:
   given = common.asked(*_OPTIONS)
   common.use_devices()
   dataset, task = tasks.load(given[tasks.Options])
-  model = wiring.make_teacher(given, dataset)
-  experiment = Experiment(task, given[Budget], pathlib.Path())
-  recipes.check_devices(experiment)
+  model, budget = networks.make_teacher(given, dataset), given[Budget]
+  own, epochs = given[TeacherBudget], given[recipes.Options].teacher_epochs
+  task = recipes.fewer_examples(task, own.examples, budget.data_seed)
+  experiment = Experiment(task, budget, pathlib.Path())
+  recipes.check_teacher(experiment, task, own, epochs)
   with common.running(
-    'train_teacher', given, experiment, task.name, 'train_teacher'
+    'train_teacher',
+    given,
+    experiment,
+    task.name,
+    'train_teacher',
+    extended_from=extending.extended_teacher(given, experiment),
   ) as experiment:
-    teacher = recipes.train_teacher(
-      experiment, model, epochs=given[recipes.Options].teacher_epochs
-    )
+    teacher = recipes.train_teacher(experiment, model, epochs=epochs)
   common.report(
     experiment.workdir,
     lambda: {

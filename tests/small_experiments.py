@@ -18,10 +18,15 @@ def given(**changes):
   return found
 
 
+def wire(**changes):
+  """The objects of an experiment."""
+  return wiring.wire(given(**changes))
+
+
 def tiny(**changes):
   """The objects of an experiment with a tiny budget."""
   budget = {'teacher': 'mlp_student', 'epochs': 2, 'teacher_epochs': 2}
-  return wiring.wire(given(**{**budget, 'seeds': 2, **changes}))
+  return wire(**{**budget, 'seeds': 2, **changes})
 
 
 def check(wired):
@@ -32,6 +37,7 @@ def check(wired):
     wired.teacher_model,
     wired.method,
     wired.teacher.variables if wired.teacher else None,
+    start=wired.start,
   )
 
 
@@ -60,7 +66,11 @@ def train_teacher(wired, workdir, observer=None):
     workdir=workdir, observer=observer, stop=observer
   )
   return recipes.train_teacher(
-    experiment, wired.teacher_model, wired.task, epochs=wired.teacher_epochs
+    experiment,
+    wired.teacher_model,
+    wired.task,
+    epochs=wired.teacher_epochs,
+    budget=wired.teacher_budget,
   )
 
 
@@ -76,4 +86,5 @@ def distil(wired, workdir, observer=None, *, scratch=True):
     wired.teacher or train_teacher(wired, workdir, observer),
     wired.method,
     scratch=scratch,
+    start=wired.start,
   )

@@ -36,6 +36,25 @@ _USUAL_MEAN, _USUAL_STD = (
 )
 
 
+def _mean(network: str) -> str | None:
+  return options.option(
+    None,
+    f'Mean per channel, as a share of 255, of the images that a {network} from '
+    'a file expects. Default: what the file says, or that of ImageNet, '
+    f'{_USUAL_MEAN}.',
+    MEAN,
+  )
+
+
+def _std(network: str) -> str | None:
+  return options.option(
+    None,
+    'Standard deviation per channel of these images. Default: likewise, '
+    f'{_USUAL_STD}.',
+    STD,
+  )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options(options.Options):
   """Networks."""
@@ -57,19 +76,10 @@ class Options(options.Options):
     'A trained teacher: a directory, or a .safetensors or .pth file from '
     'PyTorch; without it a teacher is trained.',
   )
-  teacher_mean: str | None = options.option(
-    None,
-    'Mean per channel, as a share of 255, of the images that a teacher from '
-    'PyTorch expects. Default: what the file says, or that of ImageNet, '
-    f'{_USUAL_MEAN}.',
-    MEAN,
-  )
-  teacher_std: str | None = options.option(
-    None,
-    f'Standard deviation per channel of these images. Default: likewise, '
-    f'{_USUAL_STD}.',
-    STD,
-  )
+  teacher_mean: str | None = _mean('teacher')
+  teacher_std: str | None = _std('teacher')
+  student_mean: str | None = _mean('student')
+  student_std: str | None = _std('student')
   precision: str = options.option(
     'float32',
     f'Precision of the networks, one of {", ".join(PRECISIONS)}; parameters '

@@ -2,13 +2,7 @@
 
 from kdjax.recipes.assistants import assistants
 from kdjax.recipes.comparison import compare
-from kdjax.recipes.distillation import (
-  Distilled,
-  distil,
-  train_scratch,
-  train_teacher,
-  train_teachers,
-)
+from kdjax.recipes.distillation import Distilled, distil, train_scratch
 from kdjax.recipes.ensemble import ensemble
 from kdjax.recipes.evaluation import evaluate, evaluate_one, open_test
 from kdjax.recipes.options import Options
@@ -21,6 +15,12 @@ from kdjax.recipes.summary import (
   describe_measure,
   summarise,
 )
+from kdjax.recipes.teachers import (
+  check_teacher,
+  fewer_examples,
+  train_teacher,
+  train_teachers,
+)
 
 __all__ = [
   'DistillationCosts',
@@ -30,6 +30,7 @@ __all__ = [
   'assistants',
   'check',
   'check_devices',
+  'check_teacher',
   'compare',
   'costs',
   'describe',
@@ -40,6 +41,7 @@ __all__ = [
   'evaluate',
   'evaluate_one',
   'export',
+  'fewer_examples',
   'load',
   'open_test',
   'plan',

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from kdjax.methods import Method
 from kdjax.models import Model, Network
 from kdjax.recipes.distillation import Distilled, distil
+from kdjax.recipes.starting import Start
 from kdjax.tasks import Task
 from kdjax.training import Experiment
 from kdjax.transforms import LossTransform
@@ -21,6 +22,7 @@ def assistants(
   task: Task | None = None,
   epochs: int | None = None,
   scratch: bool = True,
+  start: Start = None,
 ) -> dict[str, Distilled]:
   """Distils through assistants of growing smallness, and directly.
 
@@ -36,6 +38,7 @@ def assistants(
     task: With the examples that assistants see; the student's by default.
     epochs: How often they see them; the student's budget by default.
     scratch: Whether to train the student from scratch too.
+    start: Trained networks that the student starts from, as for `distil`.
 
   Returns:
     The distillations `direct`, `assistant1`, ... and `chain`; all but the
@@ -47,7 +50,12 @@ def assistants(
   """
   results = {
     'direct': distil(
-      experiment.part('direct'), student, teacher, method, scratch=scratch
+      experiment.part('direct'),
+      student,
+      teacher,
+      method,
+      scratch=scratch,
+      start=start,
     )
   }
   budget = experiment.budget
@@ -62,7 +70,12 @@ def assistants(
     )
     teacher = results[name].student
   last = distil(
-    experiment.part('chain'), student, teacher, method, scratch=False
+    experiment.part('chain'),
+    student,
+    teacher,
+    method,
+    scratch=False,
+    start=start,
   )
   results['chain'] = last._replace(scratch=results['direct'].scratch)
   return results

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from kdjax import reports
 from kdjax.recipes.distillation import Distilled
-from kdjax.recipes.summary import describe, describe_measure
+from kdjax.recipes.summary import describe, describe_measure, starts
 from kdjax.training import Fitted
 
 
@@ -64,6 +64,7 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
       for place, base in enumerate(names)
       for better in names[place + 1 :]
     ],
+    **starts(first),
   }
 
 

@@ -9,7 +9,7 @@ from kdjax import training
 from kdjax.methods import Method, Stage, of_loss
 from kdjax.models import Model, Network
 from kdjax.recipes.planning import check_devices, plan
-from kdjax.tasks import Task
+from kdjax.recipes.starting import Start, start_of
 from kdjax.training import CachedTeacher, Experiment, Fitted, Run
 from kdjax.transforms import LossTransform
 
@@ -25,6 +25,7 @@ class Distilled(NamedTuple):
     distilled: The students trained by the method; steps and seconds of all
       its stages.
     cached: What the teacher's outputs were read from, or None.
+    pretrained: Whether all students started from trained networks.
   """
 
   experiment: Experiment
@@ -33,6 +34,7 @@ class Distilled(NamedTuple):
   scratch: Fitted | None
   distilled: Fitted
   cached: CachedTeacher | None = None
+  pretrained: bool = False
 
   @property
   def student(self) -> Network:
@@ -47,6 +49,7 @@ def distil(
   method: Method | LossTransform,
   *,
   scratch: bool = True,
+  start: Start = None,
 ) -> Distilled:
   """Distils a teacher into a student, beside the same student from scratch.
 
@@ -61,6 +64,9 @@ def distil(
     teacher: Any trained network.
     method: From `kdjax.methods`, or one loss of your own.
     scratch: Whether to train the student from scratch too.
+    start: A trained student to start from, with one seed; or a sequence of
+      them, one for each seed. The control, still called `scratch`, starts from
+      them too and trains on from labels alone.
 
   Raises:
     OptionError: if method, networks, budget and cache do not fit one another.
@@ -75,26 +81,38 @@ def distil(
   training.check_cache(
     experiment, planned.teacher, teacher.variables, planned.kept
   )
-  alone = train_scratch(experiment, student) if scratch else None
+  begin = start_of(experiment, planned.student, start)
+  alone = train_scratch(experiment, student, start) if scratch else None
   asked = teacher._replace(model=planned.teacher)
   cached = training.open_cache(experiment, asked, planned.kept)
-  done, steps, seconds, start = 0, 0, 0.0, None
+  done, steps, seconds = 0, 0, 0.0
   for stage in planned.stages:  # each starts where the one before it ended
     run = _run(experiment, planned.student, stage, asked)
-    run = run._replace(cached=cached, epochs_before=done, start=start)
+    run = run._replace(cached=cached, epochs_before=done, start=begin)
     fitted = training.fit(experiment, run)
-    done, start = done + stage.epochs, fitted.variables
+    done, begin = done + stage.epochs, fitted.variables
     steps, seconds = steps + fitted.steps, seconds + fitted.seconds
   fitted = fitted._replace(steps=steps, seconds=seconds)
-  return Distilled(experiment, method.name, teacher, alone, fitted, cached)
+  return Distilled(
+    experiment,
+    method.name,
+    teacher,
+    alone,
+    fitted,
+    cached,
+    pretrained=start is not None,
+  )
 
 
-def train_scratch(experiment: Experiment, student: Model) -> Fitted:
+def train_scratch(
+  experiment: Experiment, student: Model, start: Start = None
+) -> Fitted:
   """Trains the student from labels alone: what every method is compared with.
 
   Args:
     experiment: As for `distil`.
     student: The student.
+    start: As for `distil`.
   """
   return training.fit(
     experiment,
@@ -104,49 +122,9 @@ def train_scratch(experiment: Experiment, student: Model) -> Fitted:
       experiment.task.objective,
       experiment.student_key,
       experiment.epochs,
+      start=start_of(experiment, student, start),
     ),
   )
-
-
-def train_teacher(
-  experiment: Experiment,
-  model: Model,
-  task: Task | None = None,
-  *,
-  epochs: int | None = None,
-) -> Network:
-  """Trains a teacher from labels; see `train_teachers`."""
-  return train_teachers(experiment, model, task, epochs=epochs)[0]
-
-
-def train_teachers(
-  experiment: Experiment,
-  model: Model,
-  task: Task | None = None,
-  *,
-  epochs: int | None = None,
-  members: int = 1,
-  name: str = 'teacher',
-) -> list[Network]:
-  """Trains one or several teachers from labels, in one program.
-
-  Args:
-    experiment: As for `distil`.
-    model: The teacher.
-    task: With the examples that the teacher sees; the experiment's by default.
-    epochs: How often it sees them; as many as make 1500 steps by default.
-    members: How many teachers, of seeds `data_seed`, `data_seed + 1`, ...
-    name: Names the run.
-
-  Raises:
-    DivergenceError: if the loss stops being finite.
-    Interrupted: if a signal asked to stop.
-  """
-  own = experiment.for_teacher(task or experiment.task, epochs, members)
-  check_devices(own)
-  run = Run(name, model, own.task.objective, own.teacher_key, own.epochs)
-  fitted = training.fit(own, run)
-  return [fitted.network(place) for place in range(members)]
 
 
 def _measured(experiment: Experiment, teacher: Network) -> Network:

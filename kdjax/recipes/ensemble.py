@@ -6,6 +6,7 @@ from kdjax import models
 from kdjax.methods import Method
 from kdjax.models import Model, Network
 from kdjax.recipes.distillation import Distilled, distil
+from kdjax.recipes.starting import Start
 from kdjax.training import Experiment, evaluate_network, is_measured
 from kdjax.transforms import LossTransform
 
@@ -18,6 +19,7 @@ def ensemble(
   *,
   of_logits: bool = False,
   scratch: bool = True,
+  start: Start = None,
 ) -> dict[str, Distilled]:
   """Distils the mean answer of several teachers, and that of the best of them.
 
@@ -32,6 +34,7 @@ def ensemble(
     method: The method. It can read nothing but the ensemble's logits.
     of_logits: Average the logits in place of the probabilities.
     scratch: Whether to train the student from scratch too.
+    start: Trained networks that the student starts from, as for `distil`.
 
   Returns:
     The distillations `best_member` and `ensemble`, which share the student from
@@ -52,10 +55,20 @@ def ensemble(
   best = max(known, key=lambda network: sign * network.measures[name])
   together = models.ensemble(known, of_logits=of_logits)
   single = distil(
-    experiment.part('best_member'), student, best, method, scratch=scratch
+    experiment.part('best_member'),
+    student,
+    best,
+    method,
+    scratch=scratch,
+    start=start,
   )
   mean = distil(
-    experiment.part('ensemble'), student, together, method, scratch=False
+    experiment.part('ensemble'),
+    student,
+    together,
+    method,
+    scratch=False,
+    start=start,
   )
   mean = mean._replace(scratch=single.scratch)
   return {'best_member': single, 'ensemble': mean}

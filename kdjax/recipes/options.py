@@ -18,3 +18,8 @@ class Options(options.Options):
   scratch: bool = options.option(
     True, 'Also train the same student from labels alone, to compare with.'
   )
+  student_checkpoint: str | None = options.option(
+    None,
+    'Directory of trained students that all students, also those from scratch, '
+    'start from; at least as many as seeds.',
+  )

@@ -10,6 +10,7 @@ from kdjax import training
 from kdjax.methods import Method, Pair, Stage, of_loss
 from kdjax.models import Model, ModelVariables
 from kdjax.options import OptionError
+from kdjax.recipes.starting import Start, start_of
 from kdjax.training import Experiment
 from kdjax.transforms import LossTransform
 
@@ -74,6 +75,8 @@ def plan(
       class_weights=task.class_weights,
     )
   )
+  for stage in stages:
+    experiment.budget.check_warmup(stage.name, stage.epochs)
   losses = [stage.loss for stage in stages]
   try:
     kept = training.teacher_outputs_read(experiment, losses, student, teacher)
@@ -92,6 +95,8 @@ def check(
   teacher: Model,
   method: Method | LossTransform,
   variables: ModelVariables | None = None,
+  *,
+  start: Start = None,
 ) -> None:
   """Checks everything that needs no training.
 
@@ -101,6 +106,7 @@ def check(
     teacher: The teacher.
     method: The method.
     variables: The teacher's variables, if it is trained already.
+    start: As for `distil`.
 
   Raises:
     OptionError: if method, networks, budget, devices and cache do not fit one
@@ -109,10 +115,11 @@ def check(
   check_devices(experiment)
   planned = plan(experiment, student, teacher, method, variables)
   training.check_cache(experiment, planned.teacher, variables, planned.kept)
+  start_of(experiment, planned.student, start)
 
 
-def check_devices(experiment: Experiment) -> None:
-  """Raises OptionError unless the devices divide the batch.
+def check_devices(experiment: Experiment, flag: str = 'batch_size') -> None:
+  """Raises OptionError, which names a flag, unless devices divide the batch.
 
   Mixed images need an even part of the batch on every device.
   """
@@ -122,12 +129,12 @@ def check_devices(experiment: Experiment) -> None:
   except ValueError as error:
     count = experiment.device_count
     raise OptionError(
-      'batch_size', size, f'must be a multiple of the {count} devices'
+      flag, size, f'must be a multiple of the {count} devices'
     ) from error
   count = experiment.device_count
   if experiment.task.views.mix is not None and size // count % 2:
     raise OptionError(
-      'batch_size',
+      flag,
       size,
       f'must be a multiple of {2 * count}, twice the devices, as mixup and '
       'cutmix mix pairs',

@@ -25,8 +25,9 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
     With `split='validation'` the numbers are on held-out training examples.
     `remarks` says what was left out of the data, if anything; `classes` counts
     the examples of every class if they are unbalanced, the student's included.
-    With a cached teacher also `teacher_cache`: how many views the teacher
-    looked at in this process (`computed`) of those that were `served`.
+    With pretrained students also `start`. With a cached teacher also
+    `teacher_cache`: how many views the teacher looked at in this process
+    (`computed`) of those that were `served`.
   """
   experiment, scratch, distilled = (
     result.experiment,
@@ -70,6 +71,7 @@ def summarise(result: Distilled, seconds: float) -> dict[str, Any]:
       for name in distilled.measures
     },
     **describe_data(task),
+    **starts(result),
     **_cache(result),
   }
 
@@ -106,6 +108,11 @@ def _gain(task: Task, result: Distilled, name: str) -> dict[str, Any] | None:
   return reports.gain(
     result.scratch.measures[name], result.distilled.measures[name]
   )
+
+
+def starts(result: Distilled) -> dict[str, str]:
+  """What reports say of students that did not start from new parameters."""
+  return {'start': 'pretrained'} if result.pretrained else {}
 
 
 def _cache(result: Distilled) -> dict[str, Any]:

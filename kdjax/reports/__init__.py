@@ -1,6 +1,7 @@
 """Reports of an experiment: metrics, curves and tables."""
 
 from kdjax.reports.curves import plot_curves
+from kdjax.reports.extension import extend, read_settings
 from kdjax.reports.recorder import Recorder, read_metrics
 from kdjax.reports.summary import (
   gain,
@@ -18,12 +19,14 @@ __all__ = [
   'Recorder',
   'WorkdirError',
   'claim',
+  'extend',
   'gain',
   'plot_curves',
   'print_comparison',
   'print_data',
   'print_summary',
   'read_metrics',
+  'read_settings',
   'shown',
   'spread',
   'verdict',

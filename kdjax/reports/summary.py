@@ -79,6 +79,7 @@ def print_summary(
         run, *_cells(summary[run], _mean_and_std(summary[run], measure))
       )
   output.print(rows)
+  _print_start(summary, output)
   if summary['gain']:
     output.print(verdict(summary['gain'], measure))
   _print_other_measures(summary, output)
@@ -113,6 +114,7 @@ def print_comparison(
       _mean_and_std(student, measure),
     )
   output.print(rows)
+  _print_start(summary, output)
   for gain in summary['gains']:
     output.print(
       f'{gain["of"]} over {gain["over"]}: {_gain_cell(gain, measure)}'
@@ -141,6 +143,15 @@ def print_data(
     output.print(
       f'Classes are unbalanced: {max(counts):,} to {min(counts):,} examples; '
       'see macro_f1, --class_weights'
+    )
+
+
+def _print_start(summary: dict[str, Any], output: console.Console) -> None:
+  """Says that no student, the control included, began with new parameters."""
+  if summary.get('start') == 'pretrained':
+    output.print(
+      'All students start from pretrained networks; scratch trains on from '
+      'labels alone.'
     )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from kdjax.reports.recorder import write_atomically
 
 SETTINGS_FILE = 'settings.json'
+# Key of the epochs that an extended run had before; decides no result.
+EXTENDED_FROM = 'extended_from'
 
 
 class WorkdirError(ValueError):
@@ -43,7 +45,7 @@ def claim(
   if workdir.exists() and not workdir.is_dir():
     raise WorkdirError(f'workdir={workdir}: must be a directory')
   if path.exists():
-    _check_same(workdir, {**defaults, **_read(path)}, settings)
+    check_same(workdir, {**defaults, **read(path)}, settings, defaults=defaults)
     if not resume:
       raise WorkdirError(
         f'workdir={workdir}: holds a run of these settings; continue it with '
@@ -59,7 +61,12 @@ def claim(
   return workdir
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
+def read(path: pathlib.Path) -> dict[str, Any]:
+  """Returns the settings in a file.
+
+  Raises:
+    WorkdirError: if it holds none.
+  """
   try:
     settings = json.loads(path.read_text())
   except ValueError:
@@ -72,12 +79,35 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
   return settings
 
 
-def _check_same(
-  workdir: pathlib.Path, saved: dict[str, Any], settings: dict[str, Any]
+def check_same(
+  workdir: pathlib.Path,
+  saved: Mapping[str, Any],
+  settings: Mapping[str, Any],
+  *,
+  defaults: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> None:
-  for name in sorted(saved.keys() | settings.keys()):
-    if saved.get(name) != settings.get(name):
+  """Raises WorkdirError for the first setting that differs from the saved one.
+
+  Args:
+    workdir: The directory, for the message.
+    saved: The saved settings.
+    settings: The settings now.
+    defaults: Values of settings without their flags.
+  """
+  for name in sorted((saved.keys() | settings.keys()) - {EXTENDED_FROM}):
+    old, new = saved.get(name), settings.get(name)
+    if old != new:
+      flag = _flag(name, old, defaults) if name in defaults else ''
       raise WorkdirError(
-        f'workdir={workdir}: holds a run with {name}={saved.get(name)!r}, '
-        f'not {settings.get(name)!r}; name another directory'
+        f'workdir={workdir}: holds a run with {name}={old!r}, not {new!r}; '
+        f'{flag}name another directory'
       )
+
+
+def _flag(name: str, value: Any, defaults: Mapping[str, Any]) -> str:
+  """The flag that repeats a saved setting."""
+  if value == defaults[name]:
+    return f'leave out --{name}, or '
+  if isinstance(value, bool):
+    return f'say --{"" if value else "no"}{name}, or '
+  return f'say --{name}={value}, or '

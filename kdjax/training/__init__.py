@@ -3,6 +3,7 @@
 `fit` trains one `Run` of an `Experiment`; `lower` returns the cost of its step.
 """
 
+from kdjax.training.accumulation import accumulated, updates_every
 from kdjax.training.ahead import Ahead
 from kdjax.training.budget import Budget
 from kdjax.training.build import (
@@ -33,16 +34,25 @@ from kdjax.training.processes import (
   is_first,
   told_by_first,
 )
-from kdjax.training.state import TrainState, init_state, init_students
+from kdjax.training.state import (
+  AveragedState,
+  TrainState,
+  averaged,
+  init_state,
+  init_students,
+  with_average,
+)
 from kdjax.training.step import make_eval_step, make_train_step
 from kdjax.training.streaming import streaming_epoch
 from kdjax.training.students import unrolled, vmapped
+from kdjax.training.teacher_budget import TeacherBudget
 from kdjax.training.teacher_cache import check_cache, open_cache
 from kdjax.training.teacher_options import TeacherOptions
 
 __all__ = [
   'AXIS',
   'Ahead',
+  'AveragedState',
   'Budget',
   'CachedTeacher',
   'DivergenceError',
@@ -57,8 +67,11 @@ __all__ = [
   'Run',
   'StepCosts',
   'StopSignal',
+  'TeacherBudget',
   'TeacherOptions',
   'TrainState',
+  'accumulated',
+  'averaged',
   'check_batch_size',
   'check_cache',
   'evaluate_network',
@@ -86,7 +99,9 @@ __all__ = [
   'teacher_outputs_read',
   'told_by_first',
   'unrolled',
+  'updates_every',
   'vmapped',
+  'with_average',
 ]
 
 

@@ -40,6 +40,24 @@ class Budget(options.Options):
     f'Learning rate schedule; one of {", ".join(optimizers.SCHEDULES)}.',
     options.one_of(optimizers.SCHEDULES),
   )
+  warmup_epochs: float = options.option(
+    0.0,
+    'Epochs in which the learning rate first grows from 0 in equal parts; the '
+    'schedule takes the remaining ones. It may be a fraction.',
+    options.NOT_NEGATIVE,
+  )
+  accumulate: int = options.option(
+    1,
+    'Number of batches whose mean gradient makes one update; the last group of '
+    'a run may be smaller. Losses and batch norm see one batch at a time.',
+    options.AT_LEAST_ONE,
+  )
+  ema: float = options.option(
+    0.0,
+    'Decay of the moving average of the parameters and batch statistics that '
+    'is evaluated and saved, for each update; 0 for no average.',
+    options.Rule(lambda x: 0 <= x < 1, 'must be 0 or more, below 1'),
+  )
   weight_decay: float = options.option(
     5e-4, 'Weight decay on all parameters; 0 or more.', options.NOT_NEGATIVE
   )
@@ -92,3 +110,24 @@ class Budget(options.Options):
     """Returns the number of epochs; by default enough for 1500 steps."""
     default = math.ceil(_DEFAULT_STEPS / self.steps_per_epoch(examples))
     return self.epochs or default
+
+  def warmup_steps(self, steps_per_epoch: int) -> int:
+    """Returns the number of steps in which the learning rate grows."""
+    return round(self.warmup_epochs * steps_per_epoch)
+
+  def check_warmup(
+    self, run: str, epochs: int, flag: str = 'warmup_epochs'
+  ) -> None:
+    """Raises OptionError unless the warm-up is shorter than the run.
+
+    Args:
+      run: Name of the run, for the message.
+      epochs: Its number of epochs.
+      flag: Name of the option, for the message.
+    """
+    if self.warmup_epochs >= epochs:
+      raise options.OptionError(
+        flag,
+        self.warmup_epochs,
+        f'must be below {epochs}, the epochs of the {run} run',
+      )

@@ -14,7 +14,7 @@ import optax
 
 from kdjax import tasks
 from kdjax.models import Model, ModelVariables, Network
-from kdjax.training import parallel, reads
+from kdjax.training import accumulation, parallel, reads
 from kdjax.training.ahead import Ahead
 from kdjax.training.epoch_parts import Epoch
 from kdjax.training.epochs import resident_epoch, stepped_epoch
@@ -29,7 +29,12 @@ from kdjax.training.optimizers import (
   make_optimizer,
   make_schedule,
 )
-from kdjax.training.state import TrainState, init_students
+from kdjax.training.state import (
+  AveragedState,
+  TrainState,
+  init_students,
+  with_average,
+)
 from kdjax.training.step import make_eval_step, make_train_step
 from kdjax.training.streaming import streaming_epoch
 from kdjax.training.students import unrolled, vmapped
@@ -40,23 +45,48 @@ _LARGEST_RESIDENT_BYTES = 4 * 2**30
 _EVALUATION_BATCH = 512
 
 
+def schedule(experiment: Experiment, run: Run) -> Callable:
+  """Returns the learning rate by the number of updates of a run.
+
+  An update takes the rate of the first of its steps.
+  """
+  budget, steps_per_epoch = experiment.budget, experiment.steps_per_epoch
+  budget.check_warmup(run.name, run.epochs)
+  rate = make_schedule(
+    budget.schedule,
+    budget.learning_rate,
+    run.epochs * steps_per_epoch,
+    warmup_steps=budget.warmup_steps(steps_per_epoch),
+  )
+  batches = budget.accumulate
+  return rate if batches == 1 else lambda count: rate(count * batches)
+
+
+def updates(experiment: Experiment, run: Run) -> accumulation.Due | None:
+  """Returns the steps of a run that make an update; None for every step."""
+  batches = experiment.budget.accumulate
+  steps = run.epochs * experiment.steps_per_epoch
+  return None if batches == 1 else accumulation.updates_every(batches, steps)
+
+
 def optimizer(experiment: Experiment, run: Run) -> optax.GradientTransformation:
   """Returns the optimizer of a run, with its schedule."""
   budget = experiment.budget
   made = make_optimizer(
     budget.optimizer,
-    make_schedule(
-      budget.schedule,
-      budget.learning_rate,
-      run.epochs * experiment.steps_per_epoch,
-    ),
+    schedule(experiment, run),
     weight_decay=budget.weight_decay,
     clip_norm=budget.clip_norm,
   )
-  return freeze_unreached(made) if run.freeze_unreached else made
+  if run.freeze_unreached:
+    made = freeze_unreached(made)
+  due = updates(experiment, run)
+  return accumulation.accumulated(made, due) if due else made
 
 
-def initial_states(experiment: Experiment, run: Run) -> TrainState:
+def initial_states(
+  experiment: Experiment, run: Run
+) -> TrainState | AveragedState:
   """Returns the stacked states of the students before their first step."""
   batch = experiment.task.batch()
   teacher_outputs = {}
@@ -72,10 +102,10 @@ def initial_states(experiment: Experiment, run: Run) -> TrainState:
     batch,
     teacher_outputs,
   )
-  if run.start is None:
-    return states
-  # The first epoch donates its states, but the caller keeps `run.start`.
-  return states._replace(model=jax.tree.map(jnp.copy, run.start))
+  if run.start is not None:
+    # The first epoch donates its states, but the caller keeps `run.start`.
+    states = states._replace(model=jax.tree.map(jnp.copy, run.start))
+  return with_average(states) if experiment.budget.ema else states
 
 
 def train_step(
@@ -102,6 +132,8 @@ def train_step(
     axis_name=parallel.AXIS,
     over_students=over_students,
     measures={name: m.each for name, m in measures.items() if m.each},
+    ema=experiment.budget.ema,
+    due=updates(experiment, run),
   )
 
 

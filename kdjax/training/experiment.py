@@ -96,13 +96,30 @@ class Experiment(NamedTuple):
     return jax.random.split(jax.random.key(self.budget.data_seed))[1]
 
   def for_teacher(
-    self, task: Task, epochs: int | None = None, members: int = 1
+    self,
+    task: Task,
+    epochs: int | None = None,
+    members: int = 1,
+    budget: Budget | None = None,
   ) -> 'Experiment':
-    """Returns the experiment that trains one or several teachers on a task."""
-    budget = dataclasses.replace(
-      self.budget, epochs=epochs, seed=self.budget.data_seed, seeds=members
+    """Returns the experiment that trains one or several teachers on a task.
+
+    Args:
+      task: With the examples that the teachers see.
+      epochs: How often; by default `budget.epochs`, or enough for 1500 steps.
+      members: Number of teachers.
+      budget: A budget of their own; the experiment's by default. The seeds are
+        the experiment's.
+    """
+    seed = self.budget.data_seed
+    own = dataclasses.replace(
+      budget or self.budget,
+      epochs=epochs or (budget.epochs if budget else None),
+      seed=seed,
+      data_seed=seed,
+      seeds=members,
     )
-    return self._replace(task=task, budget=budget)
+    return self._replace(task=task, budget=own)
 
   @property
   def teacher_key(self) -> jax.Array:

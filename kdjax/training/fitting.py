@@ -13,7 +13,7 @@ from kdjax.tasks import note_of_batch
 from kdjax.training import build, parallel, processes
 from kdjax.training.ending import Interrupted, check_finite
 from kdjax.training.experiment import Experiment, Run
-from kdjax.training.state import TrainState
+from kdjax.training.state import AveragedState, TrainState, result
 
 
 class Fitted(NamedTuple):
@@ -49,7 +49,8 @@ def fit(experiment: Experiment, run: Run) -> Fitted:
   """Trains a run from the start or from its last checkpoint.
 
   Every recipe uses this loop. It saves models in `workdir/<name of the run>`
-  and training states in `workdir/checkpoints`.
+  and training states in `workdir/checkpoints`. With `budget.ema` the moving
+  average of a student is evaluated, saved and returned.
 
   Raises:
     DivergenceError: if the loss stops being finite.
@@ -71,16 +72,16 @@ def fit(experiment: Experiment, run: Run) -> Fitted:
     states, metrics = run_epoch(states, run.epochs_before + epoch)
     metrics = jax.device_get(metrics)
     check_finite(metrics, epoch)
-    test = evaluate(states.model)
+    test = evaluate(result(states))
     means = build.epoch_means(metrics, examples, budget.batch_size)
     experiment.observer.epoch(name, epoch + 1, budget.all_seeds, means, test)
     _save_if_due(experiment, run, directory, epoch + 1, states)
   seconds = time.perf_counter() - begun
   if test is None:
-    test = evaluate(states.model)
+    test = evaluate(result(states))
   steps = (run.epochs - done) * experiment.steps_per_epoch
   task = experiment.task.name
-  fitted = Fitted(run.student, states.model, test, steps, seconds, task)
+  fitted = Fitted(run.student, result(states), test, steps, seconds, task)
   save(experiment, run.name, fitted, budget.all_seeds, run.epochs)
   return fitted
 
@@ -120,7 +121,7 @@ def _save_if_due(
   run: Run,
   directory: pathlib.Path,
   epoch: int,
-  states: TrainState,
+  states: TrainState | AveragedState,
 ) -> None:
   """Saves every few epochs, after the last epoch, and on a stop signal."""
   every = experiment.budget.checkpoint_every or max(1, run.epochs // 10)

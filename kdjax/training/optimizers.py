@@ -13,31 +13,52 @@ SCHEDULES = ('constant', 'cosine', 'step')
 _STEP_FRACTIONS = (150 / 240, 180 / 240, 210 / 240)
 
 
-def make_schedule(name: str, learning_rate: float, steps: int) -> Callable:
+def make_schedule(
+  name: str, learning_rate: float, steps: int, *, warmup_steps: int = 0
+) -> Callable:
   """Returns the schedule of the learning rate over a whole run.
 
   Args:
     name: `constant`, `cosine` (to zero) or `step` (a tenth after 62.5 %, 75 %
       and 87.5 % of the steps, as in the usual CIFAR protocol).
-    learning_rate: Learning rate at the start.
+    learning_rate: Learning rate at the start, or at the end of the warm-up.
     steps: Number of steps in the run.
+    warmup_steps: Number of steps in which the learning rate first grows from 0
+      in equal parts. The named schedule then takes the remaining steps.
 
   Raises:
-    ValueError: if the name is unknown.
+    ValueError: if the name is unknown, or the warm-up leaves no step.
+
+  >>> schedule = make_schedule('constant', 0.5, 9, warmup_steps=2)
+  >>> [float(schedule(step)) for step in range(4)]
+  [0.0, 0.25, 0.5, 0.5]
   """
-  if name == 'constant':
-    schedule = optax.schedules.constant_schedule(learning_rate)
-  elif name == 'cosine':
-    schedule = optax.schedules.cosine_decay_schedule(learning_rate, steps)
-  elif name == 'step':
-    schedule = optax.schedules.piecewise_constant_schedule(
-      learning_rate, {int(part * steps): 0.1 for part in _STEP_FRACTIONS}
+  if not 0 <= warmup_steps < steps:
+    raise ValueError(
+      f'warmup_steps must be within 0 and {steps - 1}, got {warmup_steps}.'
     )
-  else:
-    raise ValueError(f'schedule must be one of {SCHEDULES}, got {name!r}.')
+  schedule = _named_schedule(name, learning_rate, steps - warmup_steps)
+  if warmup_steps:
+    warmup = optax.schedules.linear_schedule(0.0, learning_rate, warmup_steps)
+    schedule = optax.schedules.join_schedules(
+      (warmup, schedule), (warmup_steps,)
+    )
   # Strict dtype promotion does not let optax mix an integer count and floats.
   # The float32 count is exact up to 2**24 steps.
   return lambda count: schedule(jnp.asarray(count, jnp.float32))
+
+
+def _named_schedule(name: str, learning_rate: float, steps: int) -> Callable:
+  """Returns the schedule without warm-up, of a float32 count."""
+  if name == 'constant':
+    return optax.schedules.constant_schedule(learning_rate)
+  if name == 'cosine':
+    return optax.schedules.cosine_decay_schedule(learning_rate, steps)
+  if name == 'step':
+    return optax.schedules.piecewise_constant_schedule(
+      learning_rate, {int(part * steps): 0.1 for part in _STEP_FRACTIONS}
+    )
+  raise ValueError(f'schedule must be one of {SCHEDULES}, got {name!r}.')
 
 
 def make_optimizer(

@@ -29,6 +29,54 @@ class TrainState(NamedTuple):
   opt_state: optax.OptState
 
 
+class AveragedState(NamedTuple):
+  """A `TrainState` with a moving average of the student.
+
+  Runs without an average keep the other type, so that their checkpoints have
+  no field for it.
+
+  Attributes:
+    average: Moving average of `model`.
+  """
+
+  step: jax.Array
+  seed: jax.Array
+  model: ModelVariables
+  loss: LossVariables
+  opt_state: optax.OptState
+  average: ModelVariables
+
+
+def with_average(state: TrainState) -> AveragedState:
+  """Returns the state with an average that starts at the student."""
+  # An epoch donates all arrays of a state, so no array may be there twice.
+  average = jax.tree.map(jnp.copy, state.model)
+  return AveragedState(*state, average=average)
+
+
+def result(state: TrainState | AveragedState) -> ModelVariables:
+  """Returns the variables to evaluate and save: the average if there is one."""
+  return state.average if isinstance(state, AveragedState) else state.model
+
+
+def averaged(
+  average: ModelVariables, model: ModelVariables, decay: float
+) -> ModelVariables:
+  """Returns `decay * average + (1 - decay) * model`, of all floating arrays.
+
+  Parameters and batch statistics are averaged, as in timm's `ModelEmaV2`.
+  Counters are copied.
+  """
+
+  def one(old, new):
+    if not jnp.issubdtype(new.dtype, jnp.floating):
+      return new
+    # In this form an array that does not change stays the same in every bit.
+    return old + (1 - decay) * (new - old)
+
+  return jax.tree.map(one, average, model)
+
+
 def trainable(model: ModelVariables, loss: LossVariables) -> dict:
   """Returns the parameters that the optimizer updates, as one tree."""
   return {'model': model.params, 'loss': loss.params}

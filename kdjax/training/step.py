@@ -11,7 +11,13 @@ import optax
 from kdjax.losses import placement
 from kdjax.models import Model, ModelVariables
 from kdjax.tasks.measures import Measure, PerExample
-from kdjax.training.state import TrainState, trainable
+from kdjax.training.accumulation import Due
+from kdjax.training.state import (
+  AveragedState,
+  TrainState,
+  averaged,
+  trainable,
+)
 from kdjax.transforms import LossTransform, LossVariables, on_axis
 from kdjax.transforms.base import batch_mean
 
@@ -25,6 +31,8 @@ def make_train_step(
   axis_name: str | None = None,
   over_students: Callable[[Callable], Callable] | None = None,
   measures: Mapping[str, PerExample] | None = None,
+  ema: float = 0.0,
+  due: Due | None = None,
 ) -> Callable:
   """Builds the step that holds teacher, student and loss in one program.
 
@@ -44,6 +52,9 @@ def make_train_step(
       for stacked states, which then share one teacher pass.
     measures: Functions `(outputs, batch) -> one number per example` by name,
       such as `tasks.correct`; the step averages them for the student.
+    ema: Decay of the moving average in an `AveragedState`; not read for a
+      `TrainState`.
+    due: The steps after which the average moves; all by default.
 
   Returns:
     `train_step(state, teacher_variables, batch) -> (state, metrics)`. `batch`
@@ -53,7 +64,9 @@ def make_train_step(
   """
   if axis_name is not None:
     loss = on_axis(loss, axis_name)
-  parts = _Parts(student, loss, optimizer, axis_name, dict(measures or {}))
+  parts = _Parts(
+    student, loss, optimizer, axis_name, dict(measures or {}), ema, due
+  )
   student_step = functools.partial(_student_step, parts)
   step_all = over_students(student_step) if over_students else student_step
 
@@ -76,20 +89,48 @@ class _Parts(NamedTuple):
   optimizer: optax.GradientTransformation
   axis_name: str | None
   measures: Mapping[str, PerExample]
+  ema: float
+  due: Due | None
 
 
 def _student_step(parts: _Parts, state, teacher_outputs, batch):
   """One update of one student, given the teacher's outputs."""
-  student, loss, optimizer, axis_name, measures = parts
+  params = trainable(state.model, state.loss)
+  gradients, (model_state, loss_state, metrics) = jax.grad(
+    _objective(parts, state, teacher_outputs, batch), has_aux=True
+  )(params)
+  axis = _Axis(parts.axis_name, bool(placement.varying_axes(batch)))
+  gradients, metrics = axis.mean((gradients, metrics))
+  model_state, loss_state = axis.mean_state(
+    (model_state, loss_state), (state.model.state, state.loss.state)
+  )
+  metrics['gradient_norm'] = optax.tree.norm(gradients)
+  updates, opt_state = parts.optimizer.update(
+    gradients, state.opt_state, params
+  )
+  params = optax.apply_updates(params, updates)
+  state = state._replace(
+    step=state.step + 1,
+    model=ModelVariables(params['model'], model_state),
+    loss=LossVariables(params['loss'], loss_state),
+    opt_state=opt_state,
+  )
+  return _moved(state, parts.ema, parts.due), metrics
+
+
+def _objective(parts: _Parts, state, teacher_outputs, batch) -> Callable:
+  """Returns the loss as a function of the trainable parameters."""
   key = jax.random.fold_in(jax.random.key(state.seed), state.step)
-  if axis_name is not None:
+  if parts.axis_name is not None:
     # Devices hold different examples, which need different dropout masks.
-    key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+    key = jax.random.fold_in(key, jax.lax.axis_index(parts.axis_name))
 
   def objective(params):
     variables = ModelVariables(params['model'], state.model.state)
-    outputs, model_state = student.apply(variables, batch, train=True, key=key)
-    value, loss_state, metrics = loss.apply(
+    outputs, model_state = parts.student.apply(
+      variables, batch, train=True, key=key
+    )
+    value, loss_state, metrics = parts.loss.apply(
       LossVariables(params['loss'], state.loss.state),
       outputs,
       teacher_outputs,
@@ -98,31 +139,25 @@ def _student_step(parts: _Parts, state, teacher_outputs, batch):
     )
     measured = {
       name: batch_mean(measure(outputs, batch), batch)
-      for name, measure in measures.items()
+      for name, measure in parts.measures.items()
     }
     metrics = {'loss': value, **measured, **metrics}
     return value, (model_state, loss_state, metrics)
 
-  params = trainable(state.model, state.loss)
-  gradients, (model_state, loss_state, metrics) = jax.grad(
-    objective, has_aux=True
-  )(params)
-  axis = _Axis(axis_name, bool(placement.varying_axes(batch)))
-  gradients, metrics = axis.mean((gradients, metrics))
-  model_state, loss_state = axis.mean_state(
-    (model_state, loss_state), (state.model.state, state.loss.state)
-  )
-  metrics['gradient_norm'] = optax.tree.norm(gradients)
-  updates, opt_state = optimizer.update(gradients, state.opt_state, params)
-  params = optax.apply_updates(params, updates)
-  state = TrainState(
-    step=state.step + 1,
-    seed=state.seed,
-    model=ModelVariables(params['model'], model_state),
-    loss=LossVariables(params['loss'], loss_state),
-    opt_state=opt_state,
-  )
-  return state, metrics
+  return objective
+
+
+def _moved(
+  state: TrainState | AveragedState, ema: float, due: Due | None
+) -> TrainState | AveragedState:
+  """Moves the average of a state that has one."""
+  if not isinstance(state, AveragedState):
+    return state
+  new = averaged(state.average, state.model, ema)
+  if due is not None:
+    now = due(state.step)
+    new = jax.tree.map(lambda x, y: jnp.where(now, x, y), new, state.average)
+  return state._replace(average=new)
 
 
 class _Axis(NamedTuple):

@@ -82,6 +82,32 @@ def attempt(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
       ['--method=fitnets', '--epochs=3', '--hint_epochs=3'],
       ['--hint_epochs=3:', 'epochs=3'],
     ),
+    (['--warmup_epochs=-1'], ['--warmup_epochs=-1.0:', '0 or more']),
+    (
+      ['--warmup_epochs=3', '--epochs=3', '--teacher_epochs=4'],
+      ['--warmup_epochs=3.0:', 'below 3', 'the distilled run'],
+    ),
+    (
+      ['--method=fitnets', '--warmup_epochs=1.5', '--epochs=5'],
+      ['--warmup_epochs=1.5:', 'below 1', 'the hint run'],
+    ),
+    (
+      ['--teacher_warmup_epochs=2', '--epochs=9', '--teacher_epochs=2'],
+      ['--teacher_warmup_epochs=2.0:', 'below 2', 'the teacher run'],
+    ),
+    (['--accumulate=0'], ['--accumulate=0:', '1 or more']),
+    (['--ema=1'], ['--ema=1.0:', '0 or more, below 1']),
+    (
+      ['--teacher_batch_size=60'],
+      ['--teacher_batch_size=60:', 'multiple of the 8 devices'],
+    ),
+    (
+      ['--teacher_learning_rate=0'],
+      ['--teacher_learning_rate=0.0:', 'above 0'],
+    ),
+    (['--teacher_optimizer=adan'], ['--teacher_optimizer=adan:', 'adam']),
+    (['--teacher_examples=1201'], ['--teacher_examples=1201:', '1200']),
+    (['--student_checkpoint=/nowhere'], ['--student_checkpoint=/nowhere:']),
     (['--teacher_batches=0'], ['--teacher_batches=0:', '1 or more']),
     (
       ['--teacher_cache_dir=somewhere'],

@@ -15,9 +15,12 @@ from experiments import wiring
 from kdjax import models, recipes, tasks, training
 
 _ROOT = pathlib.Path(__file__).parents[2]
-_RUN = {'workdir', 'resume', 'devices'}
+_RUN = {'workdir', 'resume', 'extend', 'devices'}
 _PROCESSES = {'coordinator_address', 'num_processes', 'process_id', 'cluster'}
-_TEACHER = (tasks.Options, models.Options, recipes.Options, training.Budget)
+_TEACHER = (
+  *(tasks.Options, models.Options, recipes.Options),
+  *(training.Budget, training.TeacherBudget),
+)
 
 
 def _flags(*classes, without=()):
@@ -38,10 +41,18 @@ def _also(*names):
 _NOT_A_TEACHERS = {
   *('transfer_examples', 'transfer', 'student', 'teacher_checkpoint'),
   'scratch',
-  *('epochs', 'seeds', 'seed'),
+  *('epochs', 'seeds', 'seed', 'student_checkpoint'),
+  *('teacher_batch_size', 'teacher_optimizer', 'teacher_learning_rate'),
+  *('teacher_schedule', 'teacher_warmup_epochs', 'teacher_accumulate'),
+  *('teacher_ema', 'teacher_weight_decay'),
 }
 _DISTILLATION = _flags(*wiring.DISTILLATION)
-_JOB = {**_also(*_RUN, *_PROCESSES), 'resume': False, 'cluster': False}
+_JOB = {
+  **_also(*_RUN, *_PROCESSES),
+  'resume': False,
+  'extend': False,
+  'cluster': False,
+}
 _EXPECTED = {
   'distill': _JOB | _DISTILLATION,
   'train_teacher': _JOB | _flags(*_TEACHER, without=_NOT_A_TEACHERS),
@@ -134,6 +145,7 @@ def test_the_groups_of_distill():
     'Method',
     'Experiment',
     'Training',
+    "Teacher's training",
     "Teacher's outputs",
   ]
   assert {*groups['Run']} == _RUN

@@ -6,7 +6,6 @@ import pytest
 import small_experiments
 from small_experiments import Observer
 
-from experiments import wiring
 from kdjax import models, recipes
 from kdjax.options import OptionError
 
@@ -92,7 +91,7 @@ def test_gains_are_means_of_paired_differences(ensembled):
 def test_students_of_other_sizes_are_not_compared(ensembled):
   wired, _, results, _, _ = ensembled
   single = results['best_member']
-  other = wiring.make_model(
+  other = networks.make_model(
     small_experiments.given()[models.Options], wired.dataset, 'mlp_assistant'
   )
   batch = wired.task.test.fetch(np.arange(2))
@@ -112,7 +111,7 @@ def test_a_chain_passes_through_its_assistants(wire, tmp_path):
   wired, seen = wire(), Observer()
   experiment = wired.experiment._replace(workdir=tmp_path, observer=seen)
   teacher = small_experiments.train_teacher(wired, tmp_path)
-  assistant = wiring.make_model(
+  assistant = networks.make_model(
     small_experiments.given()[models.Options], wired.dataset, 'mlp_assistant'
   )
   results = recipes.assistants(
@@ -149,7 +148,7 @@ def test_a_chain_passes_through_its_assistants(wire, tmp_path):
 )
 def test_names_of_teachers(wire, names, message):
   with pytest.raises(OptionError, match=message) as caught:
-    wiring.make_models(
+    networks.make_models(
       small_experiments.given(), wire().dataset, 'teachers', names
     )
   assert str(caught.value).startswith('teachers=')

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from kdjax import training
+from kdjax.training.optimizers import SCHEDULES
 
 _PARAMS = {'a': np.array([1.0, -2.0, 0.5]), 'b': np.array([[3.0], [-1.0]])}
 _GRADIENTS = [
@@ -69,6 +70,42 @@ def test_steps_fall_at_the_same_fractions_of_any_run():
   np.testing.assert_allclose(
     rates, 50 * [1.0] + 10 * [0.1] + 10 * [0.01] + 10 * [0.001], rtol=1e-5
   )
+
+
+@pytest.mark.parametrize(
+  ('name', 'step', 'expected'),
+  [
+    *((name, 0, 0.0) for name in SCHEDULES),
+    *((name, 15, 0.05) for name in SCHEDULES),
+    *((name, 60, 0.2) for name in SCHEDULES),
+    ('constant', 299, 0.2),
+    ('cosine', 120, 0.2 * (1 + math.sqrt(0.5)) / 2),
+    ('cosine', 180, 0.1),
+    ('cosine', 300, 0.0),
+    ('step', 209, 0.2),
+    ('step', 210, 0.02),
+    ('step', 240, 0.002),
+    ('step', 270, 0.0002),
+  ],
+)
+def test_the_schedule_takes_the_steps_after_the_warmup(name, step, expected):
+  schedule = training.make_schedule(name, 0.2, 300, warmup_steps=60)
+  for transform in (lambda f: f, jax.jit):
+    rate = transform(schedule)(jnp.int32(step))
+    np.testing.assert_allclose(rate, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_no_warmup_is_the_schedule_of_optax():
+  schedule = training.make_schedule('cosine', 0.2, 240, warmup_steps=0)
+  known = optax.schedules.cosine_decay_schedule(0.2, 240)
+  for step in (0, 1, 100, 239):
+    assert float(schedule(jnp.int32(step))) == float(known(np.float32(step)))
+
+
+@pytest.mark.parametrize('warmup', [-1, 10, 11])
+def test_a_warmup_leaves_steps(warmup):
+  with pytest.raises(ValueError, match=f'warmup_steps.*0 and 9, got {warmup}'):
+    training.make_schedule('cosine', 0.2, 10, warmup_steps=warmup)
 
 
 def _numpy_sgd(rates, *, weight_decay=0.0, clip=math.inf):
