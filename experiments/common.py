@@ -102,7 +102,13 @@ def define_flags(
 
 
 def define_own_flag(
-  title: str, name: str, default: Any, text: str, **bounds: Any
+  title: str,
+  name: str,
+  default: Any,
+  text: str,
+  *,
+  decides: bool = True,
+  **bounds: Any,
 ) -> None:
   """Defines a flag of one binary.
 
@@ -111,16 +117,25 @@ def define_own_flag(
     name: The flag's name.
     default: Its default, whose type is the flag's; None for text.
     text: What it means.
+    decides: Whether a run goes on with the same value only.
     **bounds: `lower_bound` of a number.
   """
   kind = str if default is None else type(default)
   _DEFINE[kind](name, default, text, **bounds)
   _GROUPS.setdefault(title, []).append(name)
-  _OWN.append(name)
+  if decides:
+    _OWN.append(name)
 
 
-def asked(*classes: type) -> dict[type, Any]:
+def asked(
+  *classes: type,
+  changes: Mapping[str, Any] = types.MappingProxyType({}),
+) -> dict[type, Any]:
   """Options from the flags, by class; checked.
+
+  Args:
+    *classes: Subclasses of `kdjax.options.Options`.
+    changes: Values in place of those of flags, by flag.
 
   Raises:
     OptionError: if a value is out of range.
@@ -131,7 +146,7 @@ def asked(*classes: type) -> dict[type, Any]:
     names = [field.name for field in dataclasses.fields(kind)]
     found[kind] = kind(
       **{
-        name: FLAGS[prefix + name].value
+        name: changes.get(prefix + name, FLAGS[prefix + name].value)
         for name in names
         if prefix + name in FLAGS
       }
@@ -179,28 +194,40 @@ def claim_workdir(program: str, given: Asked, *words: str) -> pathlib.Path:
   settings = {
     'program': program,
     **{name: FLAGS[name].value for name in _OWN},
-    **_deciding(given),
+    **deciding(given),
   }
+  # Older runs had no such option.
+  defaults = deciding({kind: kind() for kind in given})
+  return claim(
+    lambda: FLAGS.workdir or _new_workdir(words or (program,)),
+    settings,
+    resume=FLAGS.resume,
+    defaults=defaults,
+  )
 
-  def claim() -> str:
+
+def claim(
+  workdir: Callable[[], str | pathlib.Path],
+  settings: dict[str, Any],
+  *,
+  resume: bool,
+  defaults: Mapping[str, Any],
+) -> pathlib.Path:
+  """`reports.claim` on the first process; all processes get its directory."""
+
+  def claimed() -> str:
     return str(
-      reports.claim(
-        FLAGS.workdir or _new_workdir(words or (program,)),
-        settings,
-        resume=FLAGS.resume,
-        # Older runs had no such option.
-        defaults=_deciding({kind: kind() for kind in given}),
-      )
+      reports.claim(workdir(), settings, resume=resume, defaults=defaults)
     )
 
   try:
-    return pathlib.Path(training.told_by_first(claim))
+    return pathlib.Path(training.told_by_first(claimed))
   except ValueError as error:
     raise reports.WorkdirError(str(error)) from error
 
 
-def _deciding(given: Asked) -> dict[str, Any]:
-  """The options that must be the same when a run goes on."""
+def deciding(given: Asked) -> dict[str, Any]:
+  """The options that must be the same when a run goes on, by flag."""
   return {
     kind.prefix + name: value  # type: ignore[attr-defined]
     for kind, values in given.items()
@@ -269,27 +296,32 @@ def errors() -> Iterator[None]:
   try:
     yield
   except _ERRORS as error:
-    _fail(str(error))
+    fail(str(error))
   except training.Interrupted as stop:
-    _fail(str(stop), code=128 + stop.signal_number)
+    fail(str(stop), code=128 + stop.signal_number)
   except jax.errors.JaxRuntimeError:
     if not processes.several():
       raise
     # A collective without the other process fails with a page of its own.
-    _fail(processes.LOST, code=1)
+    fail(processes.LOST, code=1)
 
 
-def parse(argv: Sequence[str]) -> list[str]:
-  """Parses the flags, for `app.run`; answers --help."""
+def parse(argv: Sequence[str], *, arguments: bool = False) -> list[str]:
+  """Parses the flags, for `app.run`; answers --help.
+
+  Args:
+    argv: The program and its flags.
+    arguments: Whether the binary takes arguments beside its flags.
+  """
   if {'--help', '-help', '-h'} & set(argv[1:]):
     print(_help(sys.modules['__main__'].__doc__ or ''))
     sys.exit(0)
   try:
     remaining = FLAGS(argv)
   except flags.Error as error:
-    _fail(str(error))
-  if len(remaining) > 1:
-    _fail(f'unexpected argument {remaining[1]!r}; flags begin with --')
+    fail(str(error))
+  if len(remaining) > 1 and not arguments:
+    fail(f'unexpected argument {remaining[1]!r}; flags begin with --')
   return remaining
 
 
@@ -309,7 +341,7 @@ def _help(doc: str) -> str:
   return '\n'.join(lines)
 
 
-def _fail(message: str, code: int = _BAD_REQUEST) -> typing.NoReturn:
+def fail(message: str, code: int = _BAD_REQUEST) -> typing.NoReturn:
   """Ends the program with one line."""
   line = ' '.join(message.split())
   known = line.split('=')[0] in FLAGS

@@ -1,5 +1,7 @@
 """From options to objects: the door that names come in by."""
 
+import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -61,6 +63,19 @@ class Wiring(NamedTuple):
     )
 
 
+class Opened:
+  """Data sets and trained teachers that several wirings share.
+
+  Attributes:
+    load: `tasks.load`; opens each data set once.
+    load_teacher: `load_teacher`; reads each teacher once.
+  """
+
+  def __init__(self) -> None:
+    self.load = functools.cache(tasks.load)
+    self.load_teacher = functools.cache(load_teacher)
+
+
 def asked() -> Wiring:
   """The objects that the flags describe, on the devices that they name.
 
@@ -73,20 +88,23 @@ def asked() -> Wiring:
 
 
 def wire(
-  given: common.Asked, devices: Sequence[jax.Device] | None = None
+  given: common.Asked,
+  devices: Sequence[jax.Device] | None = None,
+  opened: Opened | None = None,
 ) -> Wiring:
   """Opens the data, makes the networks and the method, reads the teacher.
 
   Args:
     given: From `common.asked(*DISTILLATION)`.
     devices: Which devices share the batch; all local ones by default.
+    opened: What other wirings have opened.
 
   Raises:
     OptionError: if the options do not fit the data or one another.
   """
   data_options, network_options = given[tasks.Options], given[models.Options]
-  budget = given[Budget]
-  dataset, task = tasks.load(data_options)
+  budget, opened = given[Budget], opened or Opened()
+  dataset, task = opened.load(data_options)
   experiment = Experiment(
     tasks.transfer(data_options, task, budget.data_seed),
     budget,
@@ -96,7 +114,9 @@ def wire(
   )
   teacher = None
   if network_options.teacher_checkpoint:
-    teacher = load_teacher(network_options, dataset)
+    # The student's name would make it another teacher.
+    of_teacher = dataclasses.replace(network_options, student=None)
+    teacher = opened.load_teacher(of_teacher, dataset)
   digits = data_options.is_digits
   student = network_options.student or ('mlp_student' if digits else 'resnet8')
   return Wiring(

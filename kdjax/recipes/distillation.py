@@ -46,7 +46,7 @@ def distil(
   teacher: Network,
   method: Method | LossTransform,
   *,
-  scratch: bool = True,
+  scratch: bool | Fitted = True,
 ) -> Distilled:
   """Distils a teacher into a student, beside the same student from scratch.
 
@@ -60,7 +60,9 @@ def distil(
     student: The student; it trains once for each seed of the budget.
     teacher: Any trained network.
     method: From `kdjax.methods`, or one loss of your own.
-    scratch: Whether to train the student from scratch too.
+    scratch: Whether to train the student from scratch too; or what
+      `train_scratch` returned for this student, task and budget, which several
+      distillations may share.
 
   Raises:
     OptionError: if method, networks, budget and cache do not fit one another.
@@ -75,7 +77,9 @@ def distil(
   training.check_cache(
     experiment, planned.teacher, teacher.variables, planned.kept
   )
-  alone = train_scratch(experiment, student) if scratch else None
+  alone = scratch if isinstance(scratch, Fitted) else None
+  if scratch is True:
+    alone = train_scratch(experiment, student)
   asked = teacher._replace(model=planned.teacher)
   cached = training.open_cache(experiment, asked, planned.kept)
   done, steps, seconds, start = 0, 0, 0.0, None

@@ -9,6 +9,7 @@ from typing import Any
 from kdjax.reports.recorder import write_atomically
 
 SETTINGS_FILE = 'settings.json'
+FAILURE_FILE = 'failed.json'
 
 
 class WorkdirError(ValueError):
@@ -59,10 +60,36 @@ def claim(
   return workdir
 
 
+def read_settings(workdir: str | pathlib.Path) -> dict[str, Any]:
+  """Returns `settings.json`.
+
+  Raises:
+    WorkdirError: if it is not a file of kdjax.
+  """
+  return _read(pathlib.Path(workdir) / SETTINGS_FILE)
+
+
+def write_failure(workdir: str | pathlib.Path, reason: str | None) -> None:
+  """Writes why a run failed to `failed.json`; None removes the file."""
+  path = pathlib.Path(workdir) / FAILURE_FILE
+  if reason is None:
+    path.unlink(missing_ok=True)
+  else:
+    write_atomically(path, json.dumps({'reason': reason}, indent=2) + '\n')
+
+
+def read_failure(workdir: str | pathlib.Path) -> str | None:
+  """Returns why a run failed; None if it did not."""
+  path = pathlib.Path(workdir) / FAILURE_FILE
+  if not path.exists():
+    return None
+  return str(json.loads(path.read_text())['reason'])
+
+
 def _read(path: pathlib.Path) -> dict[str, Any]:
   try:
     settings = json.loads(path.read_text())
-  except ValueError:
+  except (OSError, ValueError):
     settings = None
   if not isinstance(settings, dict):
     raise WorkdirError(
