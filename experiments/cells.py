@@ -201,8 +201,8 @@ def _run(cell: Cell, parts: _Parts) -> None:
   place = common.claim(
     lambda: directory(parts.workdir, cell),
     {'program': 'sweep', **settings},
+    wiring.DISTILLATION,
     resume=True,
-    defaults=common.deciding({kind: kind() for kind in wired.given}),
   )
   if training.is_first():
     reports.write_failure(place, None)

@@ -8,7 +8,14 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+  Callable,
+  Collection,
+  Iterable,
+  Iterator,
+  Mapping,
+  Sequence,
+)
 from typing import Any
 
 import jax
@@ -181,12 +188,15 @@ def use_devices() -> None:
     )
 
 
-def claim_workdir(program: str, given: Asked, *words: str) -> pathlib.Path:
+def claim_workdir(
+  program: str, given: Mapping[str, Any], classes: Iterable[type], *words: str
+) -> pathlib.Path:
   """The run's own directory, from --workdir and --resume.
 
   Args:
     program: The binary's name.
-    given: From `asked`; kept in settings.json.
+    given: The options that decide the result, by flag; kept in settings.json.
+    classes: Their classes.
     *words: Parts of the name of a new directory.
   """
   if FLAGS.resume and not FLAGS.workdir:
@@ -194,26 +204,32 @@ def claim_workdir(program: str, given: Asked, *words: str) -> pathlib.Path:
   settings = {
     'program': program,
     **{name: FLAGS[name].value for name in _OWN},
-    **deciding(given),
+    **given,
   }
-  # Older runs had no such option.
-  defaults = deciding({kind: kind() for kind in given})
   return claim(
     lambda: FLAGS.workdir or _new_workdir(words or (program,)),
     settings,
+    classes,
     resume=FLAGS.resume,
-    defaults=defaults,
   )
 
 
 def claim(
   workdir: Callable[[], str | pathlib.Path],
   settings: dict[str, Any],
+  classes: Iterable[type],
   *,
   resume: bool,
-  defaults: Mapping[str, Any],
 ) -> pathlib.Path:
-  """`reports.claim` on the first process; all processes get its directory."""
+  """`reports.claim` on the first process; all processes get its directory.
+
+  Args:
+    workdir: Gives the directory.
+    settings: The content of settings.json.
+    classes: Classes of options, whose defaults older files lack.
+    resume: Whether a run of the same settings may go on.
+  """
+  defaults = deciding({kind: kind() for kind in classes})
 
   def claimed() -> str:
     return str(
@@ -224,6 +240,16 @@ def claim(
     return pathlib.Path(training.told_by_first(claimed))
   except ValueError as error:
     raise reports.WorkdirError(str(error)) from error
+
+
+def flags_of(*classes: type) -> dict[str, Any]:
+  """The flags of classes of options that decide a result, as they are set."""
+  return {
+    kind.prefix + field.name: FLAGS[kind.prefix + field.name].value  # type: ignore[attr-defined]
+    for kind in classes
+    for field in dataclasses.fields(kind)
+    if field.name not in _WHEREABOUTS
+  }
 
 
 def deciding(given: Asked) -> dict[str, Any]:
@@ -257,7 +283,7 @@ def running(
     experiment: Without them.
     *words: Parts of the name of a new directory.
   """
-  workdir = claim_workdir(program, given, *words)
+  workdir = claim_workdir(program, deciding(given), given, *words)
   first = training.is_first()
   seen = reports.Recorder(workdir) if first else contextlib.nullcontext()
   with training.StopSignal() as stop, seen as observer:

@@ -192,7 +192,7 @@ def arranged(
   sides = sides_of(text)
   try:
     return reports.arrange(axes, sides.get('rows'), sides.get('columns'))
-  except ValueError as error:
+  except reports.AxisError as error:
     raise OptionError('axes', text, str(error)) from error
 
 

@@ -50,7 +50,12 @@ def main(argv: Sequence[str]) -> None:
   _, task = opened.load(given[tasks.Options])
   recipes.check_devices(Experiment(task, given[Budget], pathlib.Path()))
   cells.check(asked, opened)
-  workdir = common.claim_workdir('sweep', given, task.name, 'sweep')
+  workdir = common.claim_workdir(
+    'sweep',
+    common.flags_of(*wiring.DISTILLATION),
+    wiring.DISTILLATION,
+    *(task.name, 'sweep'),
+  )
   with training.StopSignal() as stop:
     cells.run(asked, workdir, opened, stop)
   if not training.is_first():

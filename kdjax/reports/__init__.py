@@ -2,7 +2,7 @@
 
 from kdjax.reports.curves import plot_curves
 from kdjax.reports.entries import Entry, differing, entries, gain_over
-from kdjax.reports.grid import arrange, tabulate
+from kdjax.reports.grid import AxisError, arrange, tabulate
 from kdjax.reports.heat_map import plot_grid
 from kdjax.reports.recorder import Recorder, copy_metrics, read_metrics
 from kdjax.reports.summary import (
@@ -26,6 +26,7 @@ from kdjax.reports.workdir import (
 )
 
 __all__ = [
+  'AxisError',
   'Entry',
   'Recorder',
   'WorkdirError',

@@ -10,6 +10,10 @@ from kdjax.reports.entries import Entry, differing
 RUN = 'run'
 
 
+class AxisError(ValueError):
+  """A table cannot have such axes; the message is one line."""
+
+
 class Layout(NamedTuple):
   """The cells of a table in their places.
 
@@ -51,9 +55,10 @@ def tabulate(
     is a row per distillation.
 
   Raises:
-    ValueError: if no entry has the measure, or an axis is unknown.
+    AxisError: if an axis is unknown or named twice.
+    ValueError: if no entry has the measure.
   """
-  measure = measure or next((x.headline for x in found if x.headline), None)
+  measure = measure or next((x.headline for x in found if x.headline), '')
   axes = {k: [*v] for k, v in (axes or differing(found)).items()}
   described = _describe(found, measure)
   asked = rows is not None or columns is not None
@@ -86,15 +91,15 @@ def arrange(
   """Returns the axes of rows and of columns; see `tabulate`.
 
   Raises:
-    ValueError: if an axis is unknown or named twice.
+    AxisError: if an axis is unknown or named twice.
   """
   named = [*(rows or ()), *(columns or ())]
   for name in named:
     if name not in axes:
       known = ', '.join(axes) or 'there is none'
-      raise ValueError(f'{name} is no axis; axes: {known}')
+      raise AxisError(f'{name} is no axis; axes: {known}')
     if named.count(name) > 1:
-      raise ValueError(f'names {name} twice')
+      raise AxisError(f'names {name} twice')
   free = [name for name in axes if name not in named]
   # The sort is stable: of equally long axes the first comes first.
   longest = sorted(free, key=lambda name: -len(axes[name]))
@@ -126,16 +131,18 @@ def lay_out(table: Mapping[str, Any]) -> Layout:
   return Layout(rows, columns, {place(cell): cell for cell in cells})
 
 
-def _describe(found: Sequence[Entry], measure: str | None) -> dict[str, Any]:
+def _describe(found: Sequence[Entry], measure: str) -> dict[str, Any]:
   """Returns name, unit and direction of a measure."""
   for entry in found:
     if measure in entry.measures:
       known = entry.measures[measure]
       return {x: known[x] for x in ('name', 'unit', 'higher_is_better')}
   if all(x.failed for x in found):
-    return {'name': measure or '', 'unit': '', 'higher_is_better': True}
+    return {'name': measure, 'unit': '', 'higher_is_better': True}
   known = dict.fromkeys(name for x in found for name in x.measures)
-  raise ValueError(f'{measure}: must be one of {", ".join(known)}')
+  raise ValueError(
+    f'measure must be one of {", ".join(known)}, got {measure!r}.'
+  )
 
 
 def _place(entry: Entry, axes: Mapping[str, Any]) -> tuple[str, ...]:
@@ -150,7 +157,7 @@ def _size(axes: Mapping[str, Sequence[str]]) -> int:
 
 
 def _cell(
-  entry: Entry, axes: Mapping[str, Any], measure: str | None
+  entry: Entry, axes: Mapping[str, Any], measure: str
 ) -> dict[str, Any]:
   values, gain, failed = None, None, entry.failed
   if not failed and measure in entry.measures:
@@ -181,7 +188,7 @@ def _best(
   return max(there, key=lambda x: sign * x['mean'])['name']
 
 
-def _title(found: Sequence[Entry], measure: str | None) -> str:
+def _title(found: Sequence[Entry], measure: str) -> str:
   there = [x for x in found if not x.failed]
   data = ', '.join(dict.fromkeys(x.dataset for x in there))
   methods = {x.method for x in there}
@@ -196,7 +203,7 @@ def _notes(
   cells: Sequence[Mapping[str, Any]],
   axes: Mapping[str, Any],
   best: str | None,
-  measure: str | None,
+  measure: str,
 ) -> list[str]:
   """Returns what a reader must know to compare the cells, one line each."""
   there = [x for x in found if not x.failed]
