@@ -166,11 +166,13 @@ def _typed(name: str, texts: list[str]) -> list[Any]:
   if name in _REFUSED:
     raise OptionError('grid', name, f'is no axis: {_REFUSED[name]}')
   values: list[Any] = []
+  parser = common.FLAGS[name].parser
   for text in texts:
     try:
-      value = common.FLAGS[name].parser.parse(text)
+      value = parser.parse(text)
     except (ValueError, TypeError) as error:
-      raise OptionError('grid', f'{name}={text}', str(error)) from error
+      allowed = f'must be {parser.syntactic_help or "true or false"}'
+      raise OptionError('grid', f'{name}={text}', allowed) from error
     if value in values:
       raise OptionError('grid', f'{name}={text}', 'is there twice')
     values.append(value)
