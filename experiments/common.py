@@ -8,7 +8,14 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+  Callable,
+  Collection,
+  Iterable,
+  Iterator,
+  Mapping,
+  Sequence,
+)
 from typing import Any
 
 import jax
@@ -119,7 +126,13 @@ def define_flags(
 
 
 def define_own_flag(
-  title: str, name: str, default: Any, text: str, **bounds: Any
+  title: str,
+  name: str,
+  default: Any,
+  text: str,
+  *,
+  decides: bool = True,
+  **bounds: Any,
 ) -> None:
   """Defines a flag of one binary.
 
@@ -128,16 +141,25 @@ def define_own_flag(
     name: The flag's name.
     default: Its default, whose type is the flag's; None for text.
     text: What it means.
+    decides: Whether a run goes on with the same value only.
     **bounds: `lower_bound` of a number.
   """
   kind = str if default is None else type(default)
   _DEFINE[kind](name, default, text, **bounds)
   _GROUPS.setdefault(title, []).append(name)
-  _OWN.append(name)
+  if decides:
+    _OWN.append(name)
 
 
-def asked(*classes: type) -> dict[type, Any]:
+def asked(
+  *classes: type,
+  changes: Mapping[str, Any] = types.MappingProxyType({}),
+) -> dict[type, Any]:
   """Options from the flags, by class; checked.
+
+  Args:
+    *classes: Subclasses of `kdjax.options.Options`.
+    changes: Values in place of those of flags, by flag.
 
   Raises:
     OptionError: if a value is out of range.
@@ -148,7 +170,7 @@ def asked(*classes: type) -> dict[type, Any]:
     names = [field.name for field in dataclasses.fields(kind)]
     found[kind] = kind(
       **{
-        name: FLAGS[prefix + name].value
+        name: changes.get(prefix + name, FLAGS[prefix + name].value)
         for name in names
         if prefix + name in FLAGS
       }
@@ -184,54 +206,92 @@ def use_devices() -> None:
 
 
 def claim_workdir(
-  program: str, given: Asked, *words: str, extended_from: int | None = None
+  program: str,
+  given: Mapping[str, Any],
+  classes: Iterable[type],
+  *words: str,
+  extended_from: int | None = None,
 ) -> pathlib.Path:
   """The run's own directory, from --workdir and --resume.
 
   Args:
     program: The binary's name.
-    given: From `asked`; kept in settings.json.
+    given: The options that decide the result, by flag; kept in settings.json.
+    classes: Their classes.
     *words: Parts of the name of a new directory.
     extended_from: Epochs of the finished run that is to go on, or None.
   """
   if FLAGS.resume and not FLAGS.workdir:
     raise reports.WorkdirError('resume=True: needs --workdir')
-  workdir = FLAGS.workdir or _new_workdir(words or (program,))
   settings = {
     'program': program,
     **{name: FLAGS[name].value for name in _OWN},
-    **_deciding(given),
+    **given,
   }
-  # Older runs had not all options.
-  defaults = defaults_of(given)
+  return claim(
+    lambda: FLAGS.workdir or _new_workdir(words or (program,)),
+    settings,
+    classes,
+    resume=FLAGS.resume,
+    extended_from=extended_from,
+  )
 
-  def claim() -> str:
+
+def claim(
+  workdir: Callable[[], str | pathlib.Path],
+  settings: dict[str, Any],
+  classes: Iterable[type],
+  *,
+  resume: bool,
+  extended_from: int | None = None,
+) -> pathlib.Path:
+  """`reports.claim` on the first process; all processes get its directory.
+
+  Args:
+    workdir: Gives the directory.
+    settings: The content of settings.json.
+    classes: Classes of options, whose defaults older files lack.
+    resume: Whether a run of the same settings may go on.
+    extended_from: Epochs of the finished run that is to go on, or None.
+  """
+  # Older runs had not all options.
+  defaults = defaults_of(classes)
+
+  def claimed() -> str:
+    place = workdir()
     if extended_from is not None:
       reports.extend(
-        workdir,
+        place,
         settings,
         extended_from,
         may_differ=MAY_GROW,
         defaults=defaults,
       )
-    found = reports.claim(
-      workdir, settings, resume=FLAGS.resume, defaults=defaults
-    )
-    return str(found)
+    return str(reports.claim(place, settings, resume=resume, defaults=defaults))
 
   try:
-    return pathlib.Path(training.told_by_first(claim))
+    return pathlib.Path(training.told_by_first(claimed))
   except ValueError as error:
     raise reports.WorkdirError(str(error)) from error
 
 
-def defaults_of(given: Asked) -> dict[str, Any]:
+def defaults_of(classes: Iterable[type]) -> dict[str, Any]:
   """The defaults of the options that must be the same when a run goes on."""
-  return _deciding({kind: kind() for kind in given})
+  return deciding({kind: kind() for kind in classes})
 
 
-def _deciding(given: Asked) -> dict[str, Any]:
-  """The options that must be the same when a run goes on."""
+def flags_of(*classes: type) -> dict[str, Any]:
+  """The flags of classes of options that decide a result, as they are set."""
+  return {
+    kind.prefix + field.name: FLAGS[kind.prefix + field.name].value  # type: ignore[attr-defined]
+    for kind in classes
+    for field in dataclasses.fields(kind)
+    if field.name not in _WHEREABOUTS
+  }
+
+
+def deciding(given: Asked) -> dict[str, Any]:
+  """The options that must be the same when a run goes on, by flag."""
   return {
     kind.prefix + name: value  # type: ignore[attr-defined]
     for kind, values in given.items()
@@ -273,7 +333,9 @@ def running(
     *words: Parts of the name of a new directory.
     extended_from: Epochs of the finished run that is to go on, or None.
   """
-  workdir = claim_workdir(program, given, *words, extended_from=extended_from)
+  workdir = claim_workdir(
+    program, deciding(given), given, *words, extended_from=extended_from
+  )
   first = training.is_first()
   seen = reports.Recorder(workdir) if first else contextlib.nullcontext()
   with training.StopSignal() as stop, seen as observer:
@@ -315,27 +377,32 @@ def errors() -> Iterator[None]:
   try:
     yield
   except _ERRORS as error:
-    _fail(str(error))
+    fail(str(error))
   except training.Interrupted as stop:
-    _fail(str(stop), code=128 + stop.signal_number)
+    fail(str(stop), code=128 + stop.signal_number)
   except jax.errors.JaxRuntimeError:
     if not processes.several():
       raise
     # A collective without the other process fails with a page of its own.
-    _fail(processes.LOST, code=1)
+    fail(processes.LOST, code=1)
 
 
-def parse(argv: Sequence[str]) -> list[str]:
-  """Parses the flags, for `app.run`; answers --help."""
+def parse(argv: Sequence[str], *, arguments: bool = False) -> list[str]:
+  """Parses the flags, for `app.run`; answers --help.
+
+  Args:
+    argv: The program and its flags.
+    arguments: Whether the binary takes arguments beside its flags.
+  """
   if {'--help', '-help', '-h'} & set(argv[1:]):
     print(_help(sys.modules['__main__'].__doc__ or ''))
     sys.exit(0)
   try:
     remaining = FLAGS(argv)
   except flags.Error as error:
-    _fail(str(error))
-  if len(remaining) > 1:
-    _fail(f'unexpected argument {remaining[1]!r}; flags begin with --')
+    fail(str(error))
+  if len(remaining) > 1 and not arguments:
+    fail(f'unexpected argument {remaining[1]!r}; flags begin with --')
   return remaining
 
 
@@ -355,7 +422,7 @@ def _help(doc: str) -> str:
   return '\n'.join(lines)
 
 
-def _fail(message: str, code: int = _BAD_REQUEST) -> typing.NoReturn:
+def fail(message: str, code: int = _BAD_REQUEST) -> typing.NoReturn:
   """Ends the program with one line."""
   line = ' '.join(message.split())
   known = line.split('=')[0] in FLAGS

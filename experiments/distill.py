@@ -51,7 +51,10 @@ def main(argv: Sequence[str]) -> None:
     )
   common.report(
     experiment.workdir,
-    lambda: recipes.summarise(result, time.perf_counter() - start),
+    lambda: {
+      **recipes.summarise(result, time.perf_counter() - start),
+      'settings': common.deciding(wired.given),
+    },
     reports.print_summary,
   )
 

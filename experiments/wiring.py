@@ -1,5 +1,7 @@
 """From options to objects: the door that names come in by."""
 
+import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -71,6 +73,19 @@ class Wiring(NamedTuple):
     )
 
 
+class Opened:
+  """Data sets and trained teachers that several wirings share.
+
+  Attributes:
+    load: `tasks.load`; opens each data set once.
+    load_teacher: `load_teacher`; reads each teacher once.
+  """
+
+  def __init__(self) -> None:
+    self.load = functools.cache(tasks.load)
+    self.load_teacher = functools.cache(networks.load_teacher)
+
+
 def asked() -> Wiring:
   """The objects that the flags describe, on the devices that they name.
 
@@ -83,20 +98,23 @@ def asked() -> Wiring:
 
 
 def wire(
-  given: common.Asked, devices: Sequence[jax.Device] | None = None
+  given: common.Asked,
+  devices: Sequence[jax.Device] | None = None,
+  opened: Opened | None = None,
 ) -> Wiring:
   """Opens the data, makes the networks and the method, reads the teacher.
 
   Args:
     given: From `common.asked(*DISTILLATION)`.
     devices: Which devices share the batch; all local ones by default.
+    opened: What other wirings have opened.
 
   Raises:
     OptionError: if the options do not fit the data or one another.
   """
   data_options, network_options = given[tasks.Options], given[models.Options]
-  budget = given[Budget]
-  dataset, task = tasks.load(data_options)
+  budget, opened = given[Budget], opened or Opened()
+  dataset, task = opened.load(data_options)
   experiment = Experiment(
     tasks.transfer(data_options, task, budget.data_seed),
     budget,
@@ -106,30 +124,34 @@ def wire(
   )
   teacher = None
   if network_options.teacher_checkpoint:
-    teacher = networks.load_teacher(network_options, dataset)
-  teacher_task = _teacher_task(given, experiment, task)
+    # The student's options would make it another teacher.
+    of_teacher = dataclasses.replace(
+      network_options, student=None, student_mean=None, student_std=None
+    )
+    teacher = opened.load_teacher(of_teacher, dataset)
   start = networks.load_students(given, dataset)
   return Wiring(
     given,
     experiment,
     dataset,
-    teacher_task,
+    teacher_task(given, experiment, task),
     start[0].model if start else networks.make_student(given, dataset),
     teacher.model if teacher else networks.make_teacher(given, dataset),
     teacher,
     methods.make(given[methods.Options]),
-    _teacher_epochs(given),
+    teacher_epochs(given),
     given[TeacherBudget].of(budget),
     given[recipes.Options].scratch,
     start,
   )
 
 
-def _teacher_epochs(given: common.Asked) -> int | None:
+def teacher_epochs(given: common.Asked) -> int | None:
+  """How often the teacher sees its examples; None for the default."""
   return given[recipes.Options].teacher_epochs or given[Budget].epochs
 
 
-def _teacher_task(
+def teacher_task(
   given: common.Asked, experiment: Experiment, task: Task
 ) -> Task:
   """The task with the teacher's examples, on which it can be trained.
@@ -149,5 +171,5 @@ def _teacher_task(
     return task
   seed = experiment.budget.data_seed
   task = recipes.fewer_examples(task, options.examples, seed)
-  recipes.check_teacher(experiment, task, options, _teacher_epochs(given))
+  recipes.check_teacher(experiment, task, options, teacher_epochs(given))
   return task

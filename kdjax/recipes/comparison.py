@@ -1,5 +1,6 @@
 """Several distillations side by side, as `summary.json` holds them."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,20 +21,22 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
     seconds: How long the whole experiment took.
 
   Returns:
-    JSON: `dataset, method, seeds, devices, seconds, measure, students, gains`.
-    Students are `scratch`, where it was trained, and those of `results`, each
-    with its `teacher`. Gains are of one student over another; they compare
-    those that have the architecture and the seeds of the first.
+    JSON: `dataset, method, seeds, devices, seconds, measure, students, gains,
+    measures`. Students are `scratch`, where it was trained, and those of
+    `results`, each with its `teacher`. Gains are of one student over another;
+    they compare those that have the architecture and the seeds of the first.
+    `measures` has `students` and `gains` of every measure.
   """
   first = next(iter(results.values()))
   experiment, task = first.experiment, first.experiment.task
   headline = next(iter(task.measures))
   students: dict[str, Any] = {}
-  comparable: dict[str, Fitted] = {}
+  fitted: dict[str, Fitted] = {}
   if first.scratch:
-    comparable['scratch'] = first.scratch
+    fitted['scratch'] = first.scratch
     students['scratch'] = _student(first, first.scratch, headline)
   for name, result in results.items():
+    fitted[name] = result.distilled
     students[name] = {
       **_student(result, result.distilled, headline),
       'teacher': {
@@ -41,9 +44,22 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
         headline: result.teacher.measures[headline],
       },
     }
-    if _kind(result) == _kind(first):
-      comparable[name] = result.distilled
-  names = list(comparable)
+  comparable = [
+    name
+    for name in fitted
+    if name not in results or _kind(results[name]) == _kind(first)
+  ]
+  measures = {
+    measure: {
+      **describe_measure(task, measure),
+      'students': {
+        name: reports.spread(measure, one.measures[measure])
+        for name, one in fitted.items()
+      },
+      'gains': _gains({x: fitted[x] for x in comparable}, measure),
+    }
+    for measure in first.distilled.measures
+  }
   return {
     'dataset': task.name,
     'method': first.method,
@@ -52,20 +68,24 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
     'seconds': seconds,
     'measure': describe_measure(task, headline),
     'students': students,
-    'gains': [
-      {
-        'of': better,
-        'over': base,
-        **reports.gain(
-          comparable[base].measures[headline],
-          comparable[better].measures[headline],
-        ),
-      }
-      for place, base in enumerate(names)
-      for better in names[place + 1 :]
-    ],
+    'gains': measures[headline]['gains'],
+    'measures': measures,
     **starts(first),
   }
+
+
+def _gains(fitted: Mapping[str, Fitted], measure: str) -> list[dict[str, Any]]:
+  """The gain of every student over each one before it."""
+  return [
+    {
+      'of': better,
+      'over': base,
+      **reports.gain(
+        fitted[base].measures[measure], fitted[better].measures[measure]
+      ),
+    }
+    for base, better in itertools.combinations(fitted, 2)
+  ]
 
 
 def _kind(result: Distilled) -> tuple:

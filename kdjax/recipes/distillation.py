@@ -48,7 +48,7 @@ def distil(
   teacher: Network,
   method: Method | LossTransform,
   *,
-  scratch: bool = True,
+  scratch: bool | Fitted = True,
   start: Start = None,
 ) -> Distilled:
   """Distils a teacher into a student, beside the same student from scratch.
@@ -63,7 +63,9 @@ def distil(
     student: The student; it trains once for each seed of the budget.
     teacher: Any trained network.
     method: From `kdjax.methods`, or one loss of your own.
-    scratch: Whether to train the student from scratch too.
+    scratch: Whether to train the student from scratch too; or what
+      `train_scratch` returned for this student, task and budget, which several
+      distillations may share.
     start: A trained student to start from, with one seed; or a sequence of
       them, one for each seed. The control, still called `scratch`, starts from
       them too and trains on from labels alone.
@@ -82,7 +84,9 @@ def distil(
     experiment, planned.teacher, teacher.variables, planned.kept
   )
   begin = start_of(experiment, planned.student, start)
-  alone = train_scratch(experiment, student, start) if scratch else None
+  alone = scratch if isinstance(scratch, Fitted) else None
+  if scratch is True:
+    alone = train_scratch(experiment, student, start)
   asked = teacher._replace(model=planned.teacher)
   cached = training.open_cache(experiment, asked, planned.kept)
   done, steps, seconds = 0, 0, 0.0

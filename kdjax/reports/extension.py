@@ -6,13 +6,14 @@ import types
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from kdjax.reports import workdir as directories
 from kdjax.reports.recorder import write_atomically
 from kdjax.reports.summary import SUMMARY_FILE
 from kdjax.reports.workdir import (
   EXTENDED_FROM,
   SETTINGS_FILE,
   WorkdirError,
+  check_same,
+  read_settings,
 )
 
 
@@ -46,9 +47,7 @@ def extend(
   workdir = pathlib.Path(workdir)
   saved = {**defaults, **read_settings(workdir)}
   kept = {name: saved.get(name) for name in may_differ}
-  directories.check_same(
-    workdir, saved, {**settings, **kept}, defaults=defaults
-  )
+  check_same(workdir, saved, {**settings, **kept}, defaults=defaults)
   summary = workdir / SUMMARY_FILE
   if not summary.exists():
     raise WorkdirError(
@@ -59,15 +58,3 @@ def extend(
   text = json.dumps({**settings, EXTENDED_FROM: epochs}, indent=2)
   write_atomically(workdir / SETTINGS_FILE, text + '\n')
   return workdir
-
-
-def read_settings(workdir: str | pathlib.Path) -> dict[str, Any]:
-  """Returns the settings of the run in a directory.
-
-  Raises:
-    WorkdirError: if there is no run.
-  """
-  path = pathlib.Path(workdir) / SETTINGS_FILE
-  if not path.exists():
-    raise WorkdirError(f'workdir={workdir}: holds no run of kdjax')
-  return directories.read(path)

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -105,6 +105,30 @@ def read_metrics(workdir: str | pathlib.Path) -> list[dict]:
     except json.JSONDecodeError:
       break  # The process was killed while it wrote; the epoch runs again.
   return lines
+
+
+def copy_metrics(
+  source: str | pathlib.Path,
+  target: str | pathlib.Path,
+  runs: Mapping[str, str],
+) -> None:
+  """Copies lines of `metrics.jsonl` of runs that a workdir shares.
+
+  Args:
+    source: Workdir of the lines.
+    target: Workdir that gets them, before its own lines. It keeps no other
+      lines of these runs.
+    runs: Names of the runs in the target, by name in the source.
+  """
+  lines = [
+    {**line, 'run': runs[line['run']]}
+    for line in read_metrics(source)
+    if line['run'] in runs
+  ]
+  copied = {*runs.values()}
+  lines += [x for x in read_metrics(target) if x['run'] not in copied]
+  text = ''.join(json.dumps(line) + '\n' for line in lines)
+  write_atomically(pathlib.Path(target) / METRICS_FILE, text)
 
 
 def number(value: Any) -> float | None:

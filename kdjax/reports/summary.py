@@ -46,6 +46,15 @@ def write_summary(
   return path
 
 
+def read_summary(workdir: str | pathlib.Path) -> dict[str, Any] | None:
+  """Returns `summary.json`; None if it is missing or no summary of kdjax."""
+  try:
+    found = json.loads((pathlib.Path(workdir) / SUMMARY_FILE).read_text())
+  except (OSError, ValueError):
+    return None
+  return found if isinstance(found, dict) and 'dataset' in found else None
+
+
 def _without_nan(tree: Any) -> Any:
   """Replaces NaN, such as the accuracy of an empty class, with None."""
   match tree:
@@ -68,7 +77,7 @@ def print_summary(
     _title(summary),
     'MFLOPs and microseconds are per example',
     ('model',),
-    (_heading(measure), 'parameters', 'MB', 'MFLOPs', 'µs'),
+    (heading(measure), 'parameters', 'MB', 'MFLOPs', 'µs'),
   )
   teacher = summary['teacher']
   value = shown(teacher[measure['name']], measure)
@@ -76,7 +85,7 @@ def print_summary(
   for run in ('scratch', 'distilled'):
     if summary[run]:
       rows.add_row(
-        run, *_cells(summary[run], _mean_and_std(summary[run], measure))
+        run, *_cells(summary[run], mean_and_std(summary[run], measure))
       )
   output.print(rows)
   _print_start(summary, output)
@@ -102,7 +111,7 @@ def print_comparison(
     _title(summary),
     None,
     ('model', 'taught by'),
-    (f'its {_heading(measure)}', _heading(measure)),
+    (f'its {heading(measure)}', heading(measure)),
   )
   for name, student in summary['students'].items():
     teacher = student.get('teacher')
@@ -111,14 +120,13 @@ def print_comparison(
       student['model'],
       teacher['model'] if teacher else 'labels',
       shown(teacher[measure['name']], measure) if teacher else '',
-      _mean_and_std(student, measure),
+      mean_and_std(student, measure),
     )
   output.print(rows)
   _print_start(summary, output)
   for gain in summary['gains']:
-    output.print(
-      f'{gain["of"]} over {gain["over"]}: {_gain_cell(gain, measure)}'
-    )
+    output.print(difference(gain, measure, gain['of'], gain['over']))
+  _print_other_comparisons(summary, output)
   _print_citation(summary, output)
 
 
@@ -178,11 +186,31 @@ def _print_other_measures(
   rows.add_column('gain', no_wrap=True)
   for found in others:
     rows.add_row(
-      _heading(found),
+      heading(found),
       shown(found['teacher'], found),
-      _mean_and_std(found['scratch'], found) if found['scratch'] else '',
-      _mean_and_std(found['distilled'], found),
-      _gain_cell(found['gain'], found) if found['gain'] else '',
+      mean_and_std(found['scratch'], found) if found['scratch'] else '',
+      mean_and_std(found['distilled'], found),
+      gain_cell(found['gain'], found) if found['gain'] else '',
+    )
+  output.print(rows)
+
+
+def _print_other_comparisons(
+  summary: dict[str, Any], output: console.Console
+) -> None:
+  """Prints a row with all students for every other measure in the options."""
+  others = [
+    found
+    for name, found in summary['measures'].items()
+    if name not in (summary['measure']['name'], 'loss')
+  ]
+  if not others:
+    return
+  rows = _table('Other measures', None, (), tuple(summary['students']))
+  for found in others:
+    rows.add_row(
+      heading(found),
+      *(mean_and_std(x, found) for x in found['students'].values()),
     )
   output.print(rows)
 
@@ -208,7 +236,8 @@ def _table(
   return rows
 
 
-def _heading(measure: dict[str, Any]) -> str:
+def heading(measure: dict[str, Any]) -> str:
+  """Returns a measure's name with its unit."""
   return f'{measure["name"]} {measure["unit"]}'.strip()
 
 
@@ -219,7 +248,10 @@ def shown(value: float, measure: dict[str, Any]) -> str:
   return f'{value:.4f}'
 
 
-def _mean_and_std(values: dict[str, Any], measure: dict[str, Any]) -> str:
+def mean_and_std(values: dict[str, Any], measure: dict[str, Any]) -> str:
+  """Formats the result of `spread`."""
+  if values['mean'] is None:
+    return 'none'
   mean, std = (shown(values[name], measure) for name in ('mean', 'std'))
   # The spread of a single seed is unknown.
   return f'{mean} ± {std}' if len(values[measure['name']]) > 1 else mean
@@ -229,7 +261,10 @@ def _signed(value: float, measure: dict[str, Any]) -> str:
   return f'{"+" if value >= 0 else ""}{shown(value, measure)}'
 
 
-def _gain_cell(gain: dict[str, Any], measure: dict[str, Any]) -> str:
+def gain_cell(gain: dict[str, Any], measure: dict[str, Any]) -> str:
+  """Formats the result of `gain`, as in `+4.00 (+3.00 to +5.00)`."""
+  if gain['mean'] is None:
+    return 'none'
   low, high = gain['ci95']
   mean = _signed(gain['mean'], measure)
   if low is None:
@@ -255,20 +290,64 @@ def verdict(gain: dict[str, Any], measure: dict[str, Any]) -> str:
     gain: Result of `gain`.
     measure: The measure's `name`, `unit` and `higher_is_better`.
   """
-  unit = 'points' if measure['unit'] == '%' else measure['unit']
-  amount = f'{_signed(gain["mean"], measure)} {unit}'.strip()
-  low, high = gain['ci95']
-  if low is None:
+  amount, interval = _amount(gain, measure)
+  if interval is None:
     return (
       f'Distillation changed the {measure["name"]} by {amount}; one seed says '
       'nothing about chance.'
     )
-  interval = (
-    f'95 % interval {_signed(low, measure)} to {_signed(high, measure)}'
-  )
-  if not low > 0 and not high < 0:
+  better = _better(gain, measure)
+  if better is None:
     return f'No gain shown: {amount} ({interval}, which includes 0).'
-  helped = (low > 0) == measure['higher_is_better']
   return (
-    f'Distillation {"helped" if helped else "HURT"}: {amount} ({interval}).'
+    f'Distillation {"helped" if better else "HURT"}: {amount} ({interval}).'
   )
+
+
+def difference(
+  gain: dict[str, Any], measure: dict[str, Any], of: str, over: str
+) -> str:
+  """Returns one sentence: which of two is better, or that none is shown to be.
+
+  >>> points = {'name': 'accuracy', 'unit': '%', 'higher_is_better': True}
+  >>> difference({'mean': 0.02, 'ci95': [0.01, 0.03]}, points, 'a', 'b')
+  'a is better than b: +2.00 points (95 % interval +1.00 to +3.00).'
+
+  Args:
+    gain: Result of `gain`; the difference of one from the other.
+    measure: The measure's `name`, `unit` and `higher_is_better`.
+    of: Name of the one.
+    over: Name of the other.
+  """
+  amount, interval = _amount(gain, measure)
+  if interval is None:
+    return f'{of} over {over}: {amount}; one seed says nothing about chance.'
+  better = _better(gain, measure)
+  if better is None:
+    return (
+      f'No difference shown of {of} and {over}: {amount} ({interval}, which '
+      'includes 0).'
+    )
+  word = 'better' if better else 'worse'
+  return f'{of} is {word} than {over}: {amount} ({interval}).'
+
+
+def _amount(
+  gain: dict[str, Any], measure: dict[str, Any]
+) -> tuple[str, str | None]:
+  """Returns a gain and its interval in words; None for a single seed."""
+  unit = 'points' if measure['unit'] == '%' else measure['unit']
+  amount = f'{_signed(gain["mean"], measure)} {unit}'.strip()
+  low, high = gain['ci95']
+  if low is None:
+    return amount, None
+  ends = f'{_signed(low, measure)} to {_signed(high, measure)}'
+  return amount, f'95 % interval {ends}'
+
+
+def _better(gain: dict[str, Any], measure: dict[str, Any]) -> bool | None:
+  """Returns whether a gain is one; None if its interval includes 0."""
+  low, high = gain['ci95']
+  if not low > 0 and not high < 0:
+    return None
+  return bool((low > 0) == measure['higher_is_better'])

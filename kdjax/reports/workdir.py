@@ -11,6 +11,7 @@ from kdjax.reports.recorder import write_atomically
 SETTINGS_FILE = 'settings.json'
 # Key of the epochs that an extended run had before; decides no result.
 EXTENDED_FROM = 'extended_from'
+FAILURE_FILE = 'failed.json'
 
 
 class WorkdirError(ValueError):
@@ -45,7 +46,9 @@ def claim(
   if workdir.exists() and not workdir.is_dir():
     raise WorkdirError(f'workdir={workdir}: must be a directory')
   if path.exists():
-    check_same(workdir, {**defaults, **read(path)}, settings, defaults=defaults)
+    check_same(
+      workdir, {**defaults, **_read(path)}, settings, defaults=defaults
+    )
     if not resume:
       raise WorkdirError(
         f'workdir={workdir}: holds a run of these settings; continue it with '
@@ -61,15 +64,39 @@ def claim(
   return workdir
 
 
-def read(path: pathlib.Path) -> dict[str, Any]:
-  """Returns the settings in a file.
+def read_settings(workdir: str | pathlib.Path) -> dict[str, Any]:
+  """Returns the settings of the run in a directory.
 
   Raises:
-    WorkdirError: if it holds none.
+    WorkdirError: if there is no run, or its file is damaged.
   """
+  path = pathlib.Path(workdir) / SETTINGS_FILE
+  if not path.exists():
+    raise WorkdirError(f'workdir={workdir}: holds no run of kdjax')
+  return _read(path)
+
+
+def write_failure(workdir: str | pathlib.Path, reason: str | None) -> None:
+  """Writes why a run failed to `failed.json`; None removes the file."""
+  path = pathlib.Path(workdir) / FAILURE_FILE
+  if reason is None:
+    path.unlink(missing_ok=True)
+  else:
+    write_atomically(path, json.dumps({'reason': reason}, indent=2) + '\n')
+
+
+def read_failure(workdir: str | pathlib.Path) -> str | None:
+  """Returns why a run failed; None if it did not."""
+  path = pathlib.Path(workdir) / FAILURE_FILE
+  if not path.exists():
+    return None
+  return str(json.loads(path.read_text())['reason'])
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
   try:
     settings = json.loads(path.read_text())
-  except ValueError:
+  except (OSError, ValueError):
     settings = None
   if not isinstance(settings, dict):
     raise WorkdirError(

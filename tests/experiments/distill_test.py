@@ -95,7 +95,11 @@ def test_leaves_what_the_readme_says(finished):
     'gain',
     'measure',
     'measures',
+    'settings',
   ]
+  settings = json.loads((workdir / 'settings.json').read_text())
+  assert settings == {'program': 'distill', **summary['settings']}
+  assert settings['epochs'] == 40
   assert summary['measure'] == {
     'name': 'accuracy',
     'unit': '%',

@@ -66,6 +66,8 @@ _EXPECTED = {
   'ensemble': _JOB
   | _flags(*wiring.DISTILLATION, without={'teacher_checkpoint'})
   | {'teachers': '', 'members': 3, 'of_logits': False},
+  'sweep': _JOB | _DISTILLATION | _also('grid', 'axes'),
+  'compare': _also('measure', 'axes', 'over', 'out'),
   'assistants': _JOB | _DISTILLATION | {'assistants': ''},
 }
 

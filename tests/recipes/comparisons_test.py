@@ -6,6 +6,7 @@ import pytest
 import small_experiments
 from small_experiments import Observer
 
+from experiments import networks
 from kdjax import models, recipes
 from kdjax.options import OptionError
 
@@ -86,6 +87,14 @@ def test_gains_are_means_of_paired_differences(ensembled):
     for name in ('ensemble', 'best_member')
   )
   assert gain['mean'] == pytest.approx(np.mean(mean - single))
+  assert summary['measures']['accuracy']['gains'] == summary['gains']
+  loss = summary['measures']['loss']
+  assert (loss['name'], loss['higher_is_better']) == ('loss', False)
+  fitted = results['ensemble'].distilled
+  assert loss['students']['ensemble']['mean'] == pytest.approx(
+    fitted.measures['loss'].mean()
+  )
+  assert list(loss['students']) == ['scratch', 'best_member', 'ensemble']
 
 
 def test_students_of_other_sizes_are_not_compared(ensembled):

@@ -140,3 +140,20 @@ def test_nothing_temporary_remains(tmp_path, output):
     recorder.start('scratch', 1, 0)
     _tell(recorder, 'scratch', 1)
   assert [path.name for path in tmp_path.iterdir()] == ['metrics.jsonl']
+
+
+def test_lines_of_shared_runs_are_copied_once(tmp_path):
+  source, target = tmp_path / 'source', tmp_path / 'target'
+  for place, lines in (
+    (source, [{'run': 'a/scratch', 'x': 1}, {'run': 'teacher', 'x': 2}]),
+    (target, [{'run': 'distilled', 'x': 3}]),
+  ):
+    place.mkdir()
+    text = ''.join(json.dumps(line) + '\n' for line in lines)
+    (place / 'metrics.jsonl').write_text(text)
+  for _ in range(2):
+    reports.copy_metrics(source, target, {'a/scratch': 'scratch'})
+    assert reports.read_metrics(target) == [
+      {'run': 'scratch', 'x': 1},
+      {'run': 'distilled', 'x': 3},
+    ]

@@ -317,6 +317,17 @@ def _comparison(first, measure):
       {'of': 'assistant', 'over': 'direct', 'mean': -0.5, 'ci95': [None, None]},
     ],
     'measure': measure,
+    'measures': {
+      first: measure,
+      'ece': {
+        **_ERROR,
+        'students': {
+          'scratch': reports.spread('ece', [0.04, 0.06]),
+          'direct': reports.spread('ece', [0.02, 0.02]),
+          'assistant': reports.spread('ece', [0.03]),
+        },
+      },
+    },
   }
 
 
@@ -325,12 +336,17 @@ def test_a_comparison_shows_students_teachers_and_gains():
   reports.print_comparison(_comparison('accuracy', _ACCURACY), output)
   text = output.file.getvalue()
   assert 'digits, kd: test accuracy after the last epoch, 2 seed(s)' in text
-  assert _row(text, 'scratch') == 'mlp_student labels 40.00 ± 0.00'
+  assert _row(text, 'scratch mlp_student') == 'labels 40.00 ± 0.00'
   assert _row(text, 'direct mlp_student') == 'mlp_teacher 90.00 60.00 ± 14.14'
   assert _row(text, 'assistant mlp_assistant').startswith('mlp_teacher')
-  assert 'direct over scratch: +20.00 (-10.00 to +50.00)' in text
-  assert text.splitlines()[-2:] == [
-    'assistant over direct: -50.00',
+  assert (
+    'No difference shown of direct and scratch: +20.00 points (95 % interval '
+    '-10.00 to +50.00, which includes 0).' in text
+  )
+  others = text[text.index('Other measures') :]
+  assert _row(others, 'scratch') == 'direct assistant'
+  assert _row(others, 'ece %') == '5.00 ± 1.41 2.00 ± 0.00 3.00'
+  assert text.splitlines()[-1:] == [
     "BibTeX of the papers: kdjax.citation('kd')",
   ]
 
@@ -343,4 +359,5 @@ def test_a_comparison_is_in_the_unit_of_its_measure():
   assert _row(text, 'direct mlp_student') == (
     'mlp_teacher 0.9000 0.6000 ± 0.1414'
   )
-  assert 'direct over scratch: +0.2000 (-0.1000 to +0.5000)' in text
+  assert ': +0.2000 nats (95 % interval -0.1000 to +0.5000, ' in text
+  assert 'assistant over direct: -0.5000 nats; one seed says nothing' in text

@@ -100,3 +100,12 @@ def test_a_setting_that_there_was_not_had_its_default(tmp_path):
   with pytest.raises(reports.WorkdirError, match='new=1, not 2'):
     reports.claim(tmp_path, wider, resume=True, defaults={'new': 1})
   reports.claim(tmp_path, wider, resume=True, defaults={'new': 2, 'epochs': 9})
+
+
+def test_a_failure_is_noted_and_forgotten(tmp_path):
+  assert reports.read_failure(tmp_path) is None
+  reports.write_failure(tmp_path, 'out of memory')
+  assert reports.read_failure(tmp_path) == 'out of memory'
+  for _ in range(2):
+    reports.write_failure(tmp_path, None)
+    assert reports.read_failure(tmp_path) is None
