@@ -134,3 +134,39 @@ def test_zero_means_all():
 def test_impossible_transfer_sets_are_refused(examples):
   with pytest.raises(ValueError, match=rf'within 0\.\.3 .*, got {examples}\.'):
     data.transfer_subset(0, [0, 1, 1], examples)
+
+
+def test_a_part_of_every_class_is_held_out():
+  labels = np.array([0] * 50 + [1] * 10 + [2] * 2 + [3])
+  held = data.held_out(labels, 0.2)
+  assert np.bincount(labels[held], minlength=4).tolist() == [10, 2, 1, 0]
+  np.testing.assert_array_equal(held, data.held_out(labels.tolist(), 0.2))
+  most = data.held_out(labels, 0.99)
+  # Every class keeps an example.
+  assert np.bincount(labels[~most]).tolist() == [1, 1, 1, 1]
+  assert not np.array_equal(held[:50], np.arange(50) < 10)
+  for fraction in (0, 1, -0.1):
+    with pytest.raises(ValueError, match='fraction must be above 0 and below'):
+      data.held_out(labels, fraction)
+
+
+@pytest.mark.parametrize('examples', [1, 7, 16, 31, 64, 80])
+def test_a_proportional_transfer_set(examples):
+  labels = np.random.RandomState(1).permutation([0] * 40 + [1] * 24 + [2] * 16)
+  subset = data.proportional_subset(3, labels, examples)
+  assert len(np.unique(subset)) == examples
+  assert np.all(np.diff(subset) > 0)
+  counts = np.bincount(labels[subset], minlength=3)
+  expected = examples * np.array([40, 24, 16]) / 80
+  assert np.abs(counts - expected).max() <= 1
+  larger = data.proportional_subset(3, labels, 80)
+  assert set(subset) <= set(larger)
+  other = data.proportional_subset(4, labels, examples)
+  assert examples == 80 or not np.array_equal(subset, other)
+
+
+def test_proportional_transfer_sets_out_of_range():
+  labels = np.zeros(5, int)
+  assert data.proportional_subset(0, labels, 0).tolist() == [0, 1, 2, 3, 4]
+  with pytest.raises(ValueError, match=r'examples must be within 0\.\.5'):
+    data.proportional_subset(0, labels, 6)

@@ -91,3 +91,15 @@ def test_a_negative_padding_is_refused():
   for make in (data.crop_views, data.crop_flip_views):
     with pytest.raises(ValueError, match='padding must be 0 or more, got -1'):
       make(padding=-1)
+
+
+def test_crops_and_flips_are_drawn_as_ever():
+  """The keys are split once: another draw would change every training."""
+  keys = jax.random.split(jax.random.key(5), 300)
+  crop_keys, flip_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+  corners = jax.vmap(lambda key: jax.random.randint(key, (2,), 0, 9))(crop_keys)
+  flips = jax.vmap(jax.random.bernoulli)(flip_keys).astype(jnp.int32)
+  expected = 9 * corners[:, 0] + corners[:, 1] + 81 * flips
+  np.testing.assert_array_equal(
+    data.crop_flip_views(padding=4).draw(keys), expected
+  )

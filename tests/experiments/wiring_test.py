@@ -235,7 +235,9 @@ def test_a_teacher_of_other_data_is_refused(
 ):
   load = data.load
   monkeypatch.setattr(
-    data, 'load', lambda *args: load(*args)._replace(**{field: value})
+    data,
+    'load',
+    lambda *args, **more: load(*args, **more)._replace(**{field: value}),
   )
   message = _refused(wire, word, teacher_checkpoint=str(teacher_dir[0]))
   assert message.startswith('teacher_checkpoint=')

@@ -10,7 +10,15 @@ from kdjax import tasks
 from kdjax.tasks import measures
 
 _CLASSES, _EXAMPLES, _BATCH = 7, 60, 16  # the fourth batch is 12 and padding
-_NAMES = ('accuracy', 'loss', 'top_5', 'macro_f1', 'ece', 'class_accuracy')
+_NAMES = (
+  'accuracy',
+  'loss',
+  'top_5',
+  'macro_f1',
+  'balanced_accuracy',
+  'ece',
+  'class_accuracy',
+)
 # No example has class 5, and no network of the first seed predicts class 2.
 _ABSENT, _UNPREDICTED = 5, 2
 
@@ -82,14 +90,19 @@ def _expected(name, logits, labels):
     return metrics.f1_score(
       labels, predicted, average='macro', labels=every, zero_division=0
     )
+  if name == 'balanced_accuracy':
+    return metrics.balanced_accuracy_score(labels, predicted)
   return _calibration_error(logits, labels)
 
 
 @pytest.mark.parametrize('jit', [False, True])
 @pytest.mark.parametrize('seed', [0, 1])
 @pytest.mark.parametrize(
-  'name', ['accuracy', 'loss', 'top_5', 'macro_f1', 'ece']
+  'name',
+  ['accuracy', 'loss', 'top_5', 'macro_f1', 'balanced_accuracy', 'ece'],
 )
+# scikit-learn warns of predictions of a class without examples.
+@pytest.mark.filterwarnings('ignore:y_pred contains classes')
 def test_against_scikit_learn_and_numpy(name, seed, jit):
   logits, labels = _examples(seed)
   found = _measured(name, logits, labels, jit=jit)
@@ -293,3 +306,16 @@ def test_errors_of_of_classes():
   with pytest.raises(ValueError, match=r'top_5 needs 5 classes, .* have 4'):
     tasks.of_classes(4, ('top_5',))
   tasks.of_classes(4, ('accuracy', 'macro_f1'))
+
+
+@pytest.mark.parametrize('name', ['accuracy', 'top_5'])
+def test_shares_count_as_their_largest_class(name):
+  """Labels of mixed images, as a student's training has them."""
+  logits, labels = _examples(0)
+  (measure,) = tasks.of_classes(_CLASSES, (name,)).values()
+  shares = 0.6 * np.eye(_CLASSES, dtype=np.float32)[labels] + 0.4 / _CLASSES
+  found = [
+    measure.each({'logits': jnp.asarray(logits)}, {'label': jnp.asarray(x)})
+    for x in (labels, shares)
+  ]
+  np.testing.assert_array_equal(*found)
