@@ -1,7 +1,7 @@
 """Reports of an experiment: metrics, curves and tables."""
 
 from kdjax.reports.curves import plot_curves
-from kdjax.reports.entries import Entry, differing, entries, gain_over
+from kdjax.reports.entry import Entry, differing, entries, gain_over
 from kdjax.reports.extension import extend
 from kdjax.reports.grid import AxisError, arrange, tabulate
 from kdjax.reports.heat_map import plot_grid

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from kdjax.reports.entries import Entry, differing
+from kdjax.reports.entry import Entry, differing
 
 # The pseudo-axis of tables with a row per run.
 RUN = 'run'
