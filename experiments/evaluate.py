@@ -1,4 +1,4 @@
-"""Evaluates saved models, and models from PyTorch, on a test set.
+r"""Evaluates saved models, and models from PyTorch, on a test set.
 
 python -m experiments.evaluate --checkpoint=runs/NAME/distilled
 python -m experiments.evaluate --checkpoint=resnet56_cifar10.safetensors \

@@ -1,4 +1,4 @@
-"""Writes a saved model as a file for PyTorch.
+r"""Writes a saved model as a file for PyTorch.
 
 python -m experiments.export --checkpoint=runs/NAME/distilled \
       --output=student.safetensors

@@ -9,6 +9,7 @@ from typing import Any
 from kdjax import transforms
 from kdjax.methods.method import Named, passes
 from kdjax.methods.pair import Pair, Terms
+from kdjax.transforms import LossTransform
 
 
 @passes(transforms.soft_targets)
@@ -181,7 +182,7 @@ def _hard_distillation(pair: Pair, **given: Any) -> Terms:
   """
   student = pair.distillation_logits('deit')
   term = transforms.hard_targets(student_logits=student, **given)
-  return {'class_token': (0.5, _CLASS_TOKEN), 'deit': (0.5, term)}
+  return {'class_token': (0.5, _class_token(pair)), 'deit': (0.5, term)}
 
 
 @passes(transforms.soft_targets)
@@ -190,10 +191,14 @@ def _soft_distillation(pair: Pair, **given: Any) -> Terms:
   student = pair.distillation_logits('deit_soft')
   usual = {'temperature': 3.0}
   term = transforms.soft_targets(student_logits=student, **(usual | given))
-  return {'class_token': (0.9, _CLASS_TOKEN), 'deit_soft': (0.1, term)}
+  return {'class_token': (0.9, _class_token(pair)), 'deit_soft': (0.1, term)}
 
 
-_CLASS_TOKEN = transforms.labels(student_logits='class_logits')
+def _class_token(pair: Pair) -> LossTransform:
+  return transforms.labels(
+    student_logits='class_logits', class_weights=pair.class_weights
+  )
+
 
 METHODS = {
   'kd': Named(soft_targets, labels=None),

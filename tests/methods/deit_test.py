@@ -22,10 +22,11 @@ def _outputs():
   return student, small_pairs.outputs({'logits': (4, 3)}, 1)
 
 
-def _loss(method, **asked):
+def _loss(method, class_weights=None, **asked):
   """The value and the terms of the method."""
   student, teacher = _outputs()
   pair = small_pairs.pair(student=student, teacher=teacher)
+  pair = pair._replace(class_weights=class_weights)
   (stage,) = methods.named(method, **asked).stages(pair)
   variables = stage.loss.init(jax.random.key(0), student, teacher)
   value, _, metrics = jax.jit(stage.loss.apply)(
@@ -83,6 +84,16 @@ def test_equation_2_mixes_labels_and_soft_targets(asked, share, temperature):
   expected = (1 - share) * by_labels + share * by_teacher
   value, _ = _loss('deit_soft', **asked)
   assert value == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize('method', ['deit', 'deit_soft'])
+def test_class_weights_reach_the_class_token(method):
+  student, _ = _outputs()
+  weights = np.array([0.5, 2.0, 3.0])
+  each = -_log_softmax(student['class_logits'])[np.arange(4), _LABELS]
+  _, metrics = _loss(method, class_weights=tuple(weights))
+  expected = (weights[_LABELS] * each).mean()
+  assert metrics['class_token'] == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_method_refuses_a_student_without_the_token():
