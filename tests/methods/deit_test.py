@@ -25,8 +25,9 @@ def _outputs():
 def _loss(method, class_weights=None, **asked):
   """The value and the terms of the method."""
   student, teacher = _outputs()
-  pair = small_pairs.pair(student=student, teacher=teacher)
-  pair = pair._replace(class_weights=class_weights)
+  pair = small_pairs.pair(
+    student=student, teacher=teacher, class_weights=class_weights
+  )
   (stage,) = methods.named(method, **asked).stages(pair)
   variables = stage.loss.init(jax.random.key(0), student, teacher)
   value, _, metrics = jax.jit(stage.loss.apply)(
