@@ -142,7 +142,6 @@ def _at(tree, path):
   ('name', 'size'),
   [
     ('resnet8x4', 32),
-    ('wrn16_1', 32),  # its first stage has no shortcut
     ('wrn16_2', 32),
     ('vgg8', 32),
     ('vgg8', 64),
