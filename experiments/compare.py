@@ -93,9 +93,14 @@ def _entries(places: Sequence[str]) -> Iterator[reports.Entry]:
         raise ValueError(
           f'it failed: {reason}' if reason else 'it has no summary.json'
         )
-      yield from reports.entries(name, _settings(run, summary), summary)
+      found = reports.entries(name, _settings(run, summary), summary)
     except ValueError as error:
       print(f'Skipped {name}: {error}')
+      continue
+    for entry in found:
+      # The networks of the defaults have names, too.
+      networks = {'student': entry.student, 'teacher': entry.teacher}
+      yield entry._replace(settings={**entry.settings, **networks})
 
 
 def _runs(place: pathlib.Path) -> list[pathlib.Path]:
@@ -124,12 +129,7 @@ def _settings(run: pathlib.Path, summary: dict[str, Any]) -> dict[str, str]:
   """The settings of a run as text."""
   # Older summaries have none.
   known = summary.get('settings') or reports.read_settings(run)
-  found = {k: v for k, v in known.items() if k not in _BESIDE}
-  # The networks of the defaults have names, too.
-  for name in ('student', 'teacher'):
-    if name in summary:
-      found[name] = summary[name]['model']
-  return {name: _text(value) for name, value in found.items()}
+  return {k: _text(v) for k, v in known.items() if k not in _BESIDE}
 
 
 def _text(value: Any) -> str:

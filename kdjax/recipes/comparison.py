@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from kdjax import reports
 from kdjax.recipes.distillation import Distilled
 from kdjax.recipes.summary import describe, describe_measure, starts
+from kdjax.tasks import Task
 from kdjax.training import Fitted
 
 
@@ -50,14 +51,7 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
     if name not in results or _kind(results[name]) == _kind(first)
   ]
   measures = {
-    measure: {
-      **describe_measure(task, measure),
-      'students': {
-        name: reports.spread(measure, one.measures[measure])
-        for name, one in fitted.items()
-      },
-      'gains': _gains({x: fitted[x] for x in comparable}, measure),
-    }
+    measure: _measure(task, measure, fitted, comparable)
     for measure in first.distilled.measures
   }
   return {
@@ -71,6 +65,20 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
     'gains': measures[headline]['gains'],
     'measures': measures,
     **starts(first),
+  }
+
+
+def _measure(
+  task: Task, name: str, fitted: Mapping[str, Fitted], comparable: list[str]
+) -> dict[str, Any]:
+  """A measure of all students, and the gains between those comparable."""
+  return {
+    **describe_measure(task, name),
+    'students': {
+      student: reports.spread(name, one.measures[name])
+      for student, one in fitted.items()
+    },
+    'gains': _gains({x: fitted[x] for x in comparable}, name),
   }
 
 
