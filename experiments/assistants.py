@@ -38,13 +38,8 @@ def main(argv: Sequence[str]) -> None:
   chain = [*found.values()]
   networks = [wired.teacher_model, *chain, student]
   for above, below in itertools.pairwise(networks):
-    recipes.check(
-      wired.experiment,
-      below,
-      above,
-      method,
-      start=wired.start if below is student else None,
-    )
+    begin = wired.start if below is student else None
+    recipes.check(wired.experiment, below, above, method, start=begin)
   words = wired.task.name, 'assistants', method.name
   with common.running(
     'assistants',
