@@ -36,16 +36,10 @@ def main(argv: Sequence[str]) -> None:
   names = common.FLAGS.assistants or ('mlp_assistant' if digits else 'resnet14')
   found = networks.make_models(wired.given, wired.dataset, 'assistants', names)
   chain = [*found.values()]
-  for above, below in itertools.pairwise(
-    [wired.teacher_model, *chain, student]
-  ):
-    recipes.check(
-      wired.experiment,
-      below,
-      above,
-      method,
-      start=wired.start if below is student else None,
-    )
+  whole = [wired.teacher_model, *chain, student]
+  for above, below in itertools.pairwise(whole):
+    begin = wired.start if below is student else None
+    recipes.check(wired.experiment, below, above, method, start=begin)
   words = wired.task.name, 'assistants', method.name
   with common.running(
     'assistants',

@@ -11,6 +11,8 @@ from absl import app
 
 from experiments import common, extending, networks, wiring
 from kdjax import models, recipes, reports
+from kdjax.models import Model, Network
+from kdjax.training import Experiment
 
 common.define_run_flags()
 common.define_own_flag(
@@ -47,19 +49,7 @@ def main(argv: Sequence[str]) -> None:
     *words,
     extended_from=wired.extended_from,
   ) as experiment:
-    members = [
-      network
-      for name, model in teachers.items()
-      for network in recipes.train_teachers(
-        experiment.part('teachers'),
-        model,
-        wired.task,
-        epochs=wired.teacher_epochs,
-        budget=wired.teacher_budget,
-        members=flag.members,
-        name=name,
-      )
-    ]
+    members = _members(wired, experiment, teachers)
     results = recipes.ensemble(
       experiment,
       student,
@@ -74,6 +64,25 @@ def main(argv: Sequence[str]) -> None:
     lambda: recipes.compare(results, time.perf_counter() - start),
     reports.print_comparison,
   )
+
+
+def _members(
+  wired: wiring.Wiring, experiment: Experiment, teachers: dict[str, Model]
+) -> list[Network]:
+  """Trains the members of every architecture."""
+  return [
+    network
+    for name, model in teachers.items()
+    for network in recipes.train_teachers(
+      experiment.part('teachers'),
+      model,
+      wired.task,
+      epochs=wired.teacher_epochs,
+      budget=wired.teacher_budget,
+      members=common.FLAGS.members,
+      name=name,
+    )
+  ]
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """A chain of teacher assistants, beside direct distillation."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 from kdjax.methods import Method
@@ -48,14 +49,10 @@ def assistants(
     Mirzadeh et al., `Improved Knowledge Distillation via Teacher Assistant
     <https://arxiv.org/abs/1902.03393>`_, 2020, section 4.
   """
+  taught = functools.partial(distil, start=start)
   results = {
-    'direct': distil(
-      experiment.part('direct'),
-      student,
-      teacher,
-      method,
-      scratch=scratch,
-      start=start,
+    'direct': taught(
+      experiment.part('direct'), student, teacher, method, scratch=scratch
     )
   }
   budget = experiment.budget
@@ -69,13 +66,8 @@ def assistants(
       own.part(name), model, teacher, method, scratch=False
     )
     teacher = results[name].student
-  last = distil(
-    experiment.part('chain'),
-    student,
-    teacher,
-    method,
-    scratch=False,
-    start=start,
+  last = taught(
+    experiment.part('chain'), student, teacher, method, scratch=False
   )
   results['chain'] = last._replace(scratch=results['direct'].scratch)
   return results

@@ -155,10 +155,10 @@ def print_data(
 
 
 def _print_start(summary: dict[str, Any], output: console.Console) -> None:
-  """Says that no student, the control included, began with new parameters."""
+  """Says that the student, also the control, began with trained parameters."""
   if summary.get('start') == 'pretrained':
     output.print(
-      'All students start from pretrained networks; scratch trains on from '
+      'The student starts from pretrained networks; scratch trains on from '
       'labels alone.'
     )
 

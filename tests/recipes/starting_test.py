@@ -1,11 +1,14 @@
 """Students that start from trained networks."""
 
+import io
+
 import jax
 import numpy as np
 import pytest
 import small_experiments
+from rich import console
 
-from kdjax import models, recipes
+from kdjax import models, recipes, reports
 from kdjax.options import OptionError
 
 
@@ -49,7 +52,10 @@ def test_every_seed_and_its_control_start_from_a_network(still, pretrained_dir):
 
 def test_the_report_says_so(still):
   _, result = still
-  assert recipes.summarise(result, 1.0)['start'] == 'pretrained'
+  summary, output = recipes.summarise(result, 1.0), io.StringIO()
+  assert summary['start'] == 'pretrained'
+  reports.print_summary(summary, console.Console(file=output, width=200))
+  assert 'starts from pretrained networks' in output.getvalue()
   comparison = recipes.compare({'distilled': result}, 1.0)
   assert comparison['start'] == 'pretrained'
   plain = result._replace(pretrained=False)
