@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from absl import app
 
-from experiments import common, extending, networks, wiring
+from experiments import common, extending, networks, wiring, workdirs
 from kdjax import recipes, reports, tasks
 
 common.define_run_flags()
@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
     begin = wired.start if below is student else None
     recipes.check(wired.experiment, below, above, method, start=begin)
   words = wired.task.name, 'assistants', method.name
-  with common.running(
+  with workdirs.running(
     'assistants',
     wired.given,
     wired.experiment,
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
       scratch=wired.scratch,
       start=wired.start,
     )
-  common.report(
+  workdirs.report(
     experiment.workdir,
     lambda: recipes.compare(results, time.perf_counter() - start),
     reports.print_comparison,

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from experiments import common, networks, processes, wiring
+from experiments import common, networks, processes, wiring, workdirs
 from experiments.grid import Cell
 from kdjax import cache, checkpoint, models, recipes, reports, tasks, training
 from kdjax.models import Network
@@ -209,8 +209,8 @@ def _run(cell: Cell, parts: _Parts) -> None:
   """Runs a cell in its own directory, from its last checkpoint."""
   start = time.perf_counter()
   wired = _wire(cell, parts.opened, parts.workdir)
-  settings = common.deciding(_asked(cell))
-  place = common.claim(
+  settings = workdirs.deciding(_asked(cell))
+  place = workdirs.claim(
     lambda: directory(parts.workdir, cell),
     {'program': 'sweep', **settings},
     wiring.DISTILLATION,

@@ -1,9 +1,7 @@
-"""Parts of all binaries: flags, help, errors of one line, directories."""
+"""Parts of all binaries: flags, help, errors of one line."""
 
 import contextlib
 import dataclasses
-import datetime
-import pathlib
 import sys
 import textwrap
 import types
@@ -11,7 +9,6 @@ import typing
 from collections.abc import (
   Callable,
   Collection,
-  Iterable,
   Iterator,
   Mapping,
   Sequence,
@@ -31,7 +28,6 @@ from kdjax import (
   reports,
   training,
 )
-from kdjax.training import Experiment
 
 FLAGS = flags.FLAGS
 
@@ -61,12 +57,6 @@ _ERRORS = (
   reports.WorkdirError,
   training.DivergenceError,
 )
-# Options that may differ once a finished run is extended. The epochs of a first
-# stage may be said where they were a default; their number stays the same.
-MAY_GROW = ('epochs', 'teacher_epochs', 'checkpoint_every', 'hint_epochs')
-# Options that may differ between a run and its continuation.
-_WHEREABOUTS = ('data_dir',)
-
 _DEFINE: dict[Any, Callable[..., Any]] = {
   str: flags.DEFINE_string,
   int: flags.DEFINE_integer,
@@ -75,8 +65,8 @@ _DEFINE: dict[Any, Callable[..., Any]] = {
 }
 # Title -> names of flags, in the order of --help.
 _GROUPS: dict[str, list[str]] = {}
-# Names of flags that belong to one binary.
-_OWN: list[str] = []
+# Names of flags that belong to one binary and decide its result.
+OWN: list[str] = []
 
 Asked = Mapping[type, Any]
 
@@ -148,7 +138,7 @@ def define_own_flag(
   _DEFINE[kind](name, default, text, **bounds)
   _GROUPS.setdefault(title, []).append(name)
   if decides:
-    _OWN.append(name)
+    OWN.append(name)
 
 
 def asked(

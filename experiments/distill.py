@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from absl import app
 
-from experiments import common, extending, wiring
+from experiments import common, extending, wiring, workdirs
 from kdjax import recipes, reports
 
 common.define_run_flags()
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     known,
     start=wired.start,
   )
-  with common.running(
+  with workdirs.running(
     'distill',
     wired.given,
     wired.experiment,
@@ -49,11 +49,11 @@ def main(argv: Sequence[str]) -> None:
       scratch=wired.scratch,
       start=wired.start,
     )
-  common.report(
+  workdirs.report(
     experiment.workdir,
     lambda: {
       **recipes.summarise(result, time.perf_counter() - start),
-      'settings': common.deciding(wired.given),
+      'settings': workdirs.deciding(wired.given),
     },
     reports.print_summary,
   )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from absl import app
 
-from experiments import common, extending, networks, wiring
+from experiments import common, extending, networks, wiring, workdirs
 from kdjax import models, recipes, reports
 from kdjax.models import Model, Network
 from kdjax.training import Experiment
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
   together = models.ensemble_model([*teachers.values()] * flag.members)
   recipes.check(wired.experiment, student, together, method, start=wired.start)
   words = wired.task.name, 'ensemble', method.name
-  with common.running(
+  with workdirs.running(
     'ensemble',
     wired.given,
     wired.experiment,
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
       scratch=wired.scratch,
       start=wired.start,
     )
-  common.report(
+  workdirs.report(
     experiment.workdir,
     lambda: recipes.compare(results, time.perf_counter() - start),
     reports.print_comparison,

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from experiments import common
+from experiments import common, workdirs
 from experiments.wiring import Wiring
 from kdjax import models, recipes, reports, training
 from kdjax.options import OptionError
@@ -62,7 +62,10 @@ def _saved(given: common.Asked) -> dict[str, Any]:
   flags = common.FLAGS
   if not (flags.resume and flags.workdir):
     raise OptionError('extend', True, 'needs --resume and --workdir')
-  saved = {**common.defaults_of(given), **reports.read_settings(flags.workdir)}
+  saved = {
+    **workdirs.defaults_of(given),
+    **reports.read_settings(flags.workdir),
+  }
   # The first process writes new settings once every process has read the old.
   training.told_by_first(lambda: 'read')
   return saved

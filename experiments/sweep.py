@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from experiments import cells, common, grid, wiring
+from experiments import cells, common, grid, wiring, workdirs
 from kdjax import recipes, reports, tasks, training
 from kdjax.training import Budget, Experiment
 
@@ -50,9 +50,9 @@ def main(argv: Sequence[str]) -> None:
   _, task = opened.load(given[tasks.Options])
   recipes.check_devices(Experiment(task, given[Budget], pathlib.Path()))
   cells.check(asked, opened)
-  workdir = common.claim_workdir(
+  workdir = workdirs.claim_workdir(
     'sweep',
-    common.flags_of(*wiring.DISTILLATION),
+    workdirs.flags_of(*wiring.DISTILLATION),
     wiring.DISTILLATION,
     *(task.name, 'sweep'),
   )

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import app
 
-from experiments import common, extending, networks
+from experiments import common, extending, networks, workdirs
 from kdjax import models, recipes, reports, tasks
 from kdjax.models import Network
 from kdjax.tasks import Task
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
   task = recipes.fewer_examples(task, own.examples, budget.data_seed)
   experiment = Experiment(task, budget, pathlib.Path())
   recipes.check_teacher(experiment, task, own, epochs)
-  with common.running(
+  with workdirs.running(
     'train_teacher',
     given,
     experiment,
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
     extended_from=extending.extended_teacher(given, experiment),
   ) as experiment:
     teacher = recipes.train_teacher(experiment, model, epochs=epochs)
-  common.report(
+  workdirs.report(
     experiment.workdir,
     lambda: {
       'dataset': task.name,
