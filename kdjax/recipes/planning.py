@@ -80,11 +80,14 @@ def plan(
   losses = [stage.loss for stage in stages]
   try:
     kept = training.teacher_outputs_read(experiment, losses, student, teacher)
-  except ValueError as error:
+  except (ValueError, AssertionError) as error:  # of losses, and of chex
     if task.views.mix is None:
       raise
     raise OptionError(
-      'method', method.name, f'does not take labels of mixed images: {error}'
+      'method',
+      method.name,
+      'needs one class per example, which images mixed by mixup or cutmix do '
+      'not have',
     ) from error
   return Plan(student, teacher, stages, kept)
 

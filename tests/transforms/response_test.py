@@ -125,3 +125,39 @@ def test_logits_must_be_there(student, teacher, blamed):
     transforms.soft_targets().init(
       jax.random.key(0), {student: _logits(0)}, {teacher: _logits(0)}
     )
+
+
+_CLASS_WEIGHTS = (0.5, 2.0, 0.0)
+
+
+@pytest.mark.parametrize('form', ['integers', 'shares', 'ignored'])
+def test_weights_of_classes(form):
+  """`-sum_c w_c p_c log q_c`; the mean is over examples, not over weights."""
+  student, weights = _logits(0), np.array(_CLASS_WEIGHTS)
+  log_q = np.float64(student)
+  log_q -= np.log(np.exp(log_q).sum(axis=1, keepdims=True))
+  shares, label, keep = np.eye(3)[_LABEL], _LABEL, np.ones(4, bool)
+  options = {}
+  if form == 'shares':
+    shares = np.random.RandomState(2).dirichlet(np.ones(3), 4)
+    label = np.float32(shares)
+  if form == 'ignored':
+    label, options = np.int32([2, -1, 1, 1]), {'ignore': -1}
+    keep = label != -1
+  term = transforms.labels(class_weights=_CLASS_WEIGHTS, **options)
+  found, slope = _value_and_slope(term, student, student, {'label': label})
+  each = -(weights * shares * log_q).sum(axis=1)
+  assert float(found) == pytest.approx(each[keep].mean(), rel=1e-5)
+  total = (weights * shares).sum(axis=1, keepdims=True)
+  expected = total * np.exp(log_q) - weights * shares
+  expected = expected * keep[:, None] / keep.sum()
+  np.testing.assert_allclose(slope, expected, atol=1e-6)
+
+
+def test_weights_of_classes_that_do_not_fit():
+  for weights in ((1.0, -1.0), (np.nan, 1.0), ((1.0, 2.0),)):
+    with pytest.raises(ValueError, match='class_weights must be numbers of 0'):
+      transforms.labels(class_weights=weights)
+  term = transforms.labels(class_weights=(1.0, 2.0))
+  with pytest.raises(ValueError, match='class_weights must be 3 numbers'):
+    _value_and_slope(term, _logits(0), _logits(1), {'label': _LABEL})
