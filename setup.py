@@ -39,18 +39,21 @@ setuptools.setup(
     # pmap is jit(shard_map), and types say what varies over mapped axes.
     'jax>=0.10',
     'matplotlib',
+    'ml_dtypes',  # bfloat16 in files of PyTorch; jax needs it too
     'optax',
     'orbax-checkpoint',
     'Pillow',  # tensorflow-datasets decodes images with it.
     'rich',
+    'safetensors',  # Hugging Face's; the format of published weights
     'scikit-learn',  # for its bundled digits
     'tensorflow-datasets',
     'tensorstore',  # orbax needs it too
   ],
   extras_require={
     'test': _TEST,
-    # A CPU build; others bring gigabytes of CUDA.
-    'benchmarks': ['torch==2.13.0'],
+    # A CPU build; others bring gigabytes of CUDA. torchvision and timm hold the
+    # networks whose weights kdjax reads.
+    'benchmarks': ['torch==2.13.0', 'torchvision==0.28.0', 'timm'],
     'cuda': ['jax[cuda13]'],
     'tpu': ['jax[tpu]'],
     'export': [],
