@@ -7,6 +7,7 @@ arrays does not need it.
 from typing import TYPE_CHECKING, Any
 
 from kdjax.data.arrays import DataError, Source, from_arrays, from_mapping
+from kdjax.data.canvases import read_images
 from kdjax.data.dataset import Dataset, class_counts, statistics
 from kdjax.data.folders import folder
 from kdjax.data.mixing import mixed
@@ -61,6 +62,7 @@ __all__ = [
   'of_arrays',
   'proportional_subset',
   'random_resized_crop_views',
+  'read_images',
   'sequential_order',
   'statistics',
   'transfer_subset',

@@ -6,12 +6,15 @@ the height and width of its real part. Networks resize it inside XLA, see
 `kdjax.models.resized`.
 """
 
+import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+import PIL.Image
 
 from kdjax.data.arrays import DataError, Examples
-from kdjax.data.pictures import Size, reduced
+from kdjax.data.pictures import File, Size, decode, read_size, reduced
 
 _LEAST, _MOST, _STEP = 32, 224, 32
 
@@ -76,3 +79,50 @@ def drawn(
     image[place, :height, :width] = pixels
   found = {'image': image, 'label': label}
   return found if equal else {**found, 'size': size}
+
+
+def read_images(
+  images: Sequence[Any], *, shorter: int | None = None, channels: int = 3
+) -> Examples:
+  """Reads images of any sizes into canvases.
+
+  Args:
+    images: Paths of image files, or arrays, uint8 `[height, width, channels]`;
+      at least one.
+    shorter: Longest shorter side in pixels; larger images are reduced to it,
+      antialiased. None for no limit.
+    channels: 3 for RGB, 1 for grey.
+
+  Returns:
+    `image`, uint8 `[n, height, width, channels]`, and `size`, int32 `[n, 2]`.
+
+  Raises:
+    DataError: if an image cannot be read; the message names it.
+  """
+  pictures = [_read(image, shorter, channels) for image in images]
+  shape, _ = fitting((x.shape[:2] for x in pictures), None, channels)
+  found = drawn(pictures, shape, np.zeros(len(pictures), np.int32), equal=False)
+  return {'image': found['image'], 'size': found['size']}
+
+
+def _read(image: Any, shorter: int | None, channels: int) -> np.ndarray:
+  if isinstance(image, np.ndarray):
+    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+      raise DataError(
+        'An image must be uint8 [height, width, channels], got '
+        f'{image.dtype} of shape {image.shape}.'
+      )
+    shown = image[..., 0] if image.shape[2:] == (1,) else image
+    file: File = PIL.Image.fromarray(shown)
+  else:
+    file = os.fspath(image)
+  try:
+    limit, size = None, read_size(file)
+    if shorter is not None and min(size) > shorter:
+      limit = round(shorter * max(size) / min(size))
+    return decode(file, limit, channels)
+  except Exception as error:
+    # Pillow repeats the path in its own words.
+    reason = getattr(error, 'strerror', None)
+    reason = reason or 'it is no image, or is damaged'
+    raise DataError(f'Cannot read {str(image)!r}: {reason}.') from error

@@ -12,7 +12,8 @@ import PIL.Image
 import PIL.ImageOps
 
 T = TypeVar('T')
-File = str | bytes  # A path, or the contents of a file.
+# A path, the contents of a file, or an opened image.
+File = str | bytes | PIL.Image.Image
 Size = tuple[int, int]  # Height and width.
 
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 exchange height and width.
@@ -101,6 +102,8 @@ def in_threads(
 
 
 def _opened(file: File) -> PIL.Image.Image:
+  if isinstance(file, PIL.Image.Image):
+    return file
   return PIL.Image.open(io.BytesIO(file) if isinstance(file, bytes) else file)
 
 

@@ -7,6 +7,7 @@ from kdjax.recipes.ensemble import ensemble
 from kdjax.recipes.evaluation import evaluate, evaluate_one, open_test
 from kdjax.recipes.options import Options
 from kdjax.recipes.planning import Plan, check, check_devices, plan
+from kdjax.recipes.prediction import predict
 from kdjax.recipes.saved import export, load, read_note
 from kdjax.recipes.step_costs import DistillationCosts, costs
 from kdjax.recipes.summary import (
@@ -45,6 +46,7 @@ __all__ = [
   'load',
   'open_test',
   'plan',
+  'predict',
   'read_note',
   'summarise',
   'train_scratch',

@@ -105,6 +105,7 @@ def save(
   note = {
     **fitted.model.note,
     'dataset': experiment.task.name,
+    'class_names': list(experiment.task.class_names),
     'batch': note_of_batch(experiment.task.batch()),
     'seeds': list(seeds),
     'measures': {
