@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom, as a reader would run it."""
 
+import os
 import pathlib
 
 import nbclient
@@ -8,6 +9,12 @@ import pytest
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _NOTEBOOKS = sorted((_ROOT / 'colabs').glob('*.ipynb'))
+_WEIGHTS = pathlib.Path(
+  os.environ.get('TFDS_DATA_DIR', ''),
+  '..',
+  'weights',
+  'resnet20_cifar10.safetensors',
+).absolute()
 
 
 def _code(notebook):
@@ -24,6 +31,9 @@ def _code(notebook):
 # The kernel's own threads and sockets are not ours to close.
 @pytest.mark.filterwarnings('default')
 def test_notebook_runs(path, monkeypatch):
+  if path.stem == 'pytorch_teacher' and not _WEIGHTS.exists():
+    pytest.skip('weights/ is not beside TFDS_DATA_DIR.')
+  monkeypatch.setenv('KDJAX_WEIGHTS', str(_WEIGHTS))
   monkeypatch.setenv('XLA_FLAGS', '')  # One device, as a newcomer has it.
   notebook = nbformat.read(path, as_version=4)
   client = nbclient.NotebookClient(
