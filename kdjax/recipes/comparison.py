@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from kdjax import reports
 from kdjax.recipes.distillation import Distilled
-from kdjax.recipes.summary import describe, describe_measure
+from kdjax.recipes.summary import describe, describe_data, describe_measure
 from kdjax.training import Fitted
 
 
@@ -46,6 +46,7 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
   names = list(comparable)
   return {
     'dataset': task.name,
+    'split': task.split,
     'method': first.method,
     'seeds': list(experiment.budget.all_seeds),
     'devices': experiment.device_count,
@@ -64,6 +65,7 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
       for place, base in enumerate(names)
       for better in names[place + 1 :]
     ],
+    **describe_data(task),
   }
 
 

@@ -117,6 +117,7 @@ def print_comparison(
     output.print(
       f'{gain["of"]} over {gain["over"]}: {_gain_cell(gain, measure)}'
     )
+  print_data(summary, output)
   _print_citation(summary, output)
 
 
