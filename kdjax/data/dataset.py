@@ -74,6 +74,12 @@ def class_counts(
 ) -> dict[str, dict[str, int]]:
   """Returns `{name: {'train': examples, 'test': examples}}` by class.
 
+  >>> from kdjax.data.arrays import from_mapping
+  >>> train = from_mapping({'label': [0, 0, 1]})
+  >>> test = from_mapping({'label': [1]})
+  >>> class_counts(('ant', 'bee'), train, test)['ant']
+  {'train': 2, 'test': 0}
+
   Args:
     names: Names of the classes, in the order of their numbers.
     train: Training examples with an integer `label`.

@@ -31,6 +31,10 @@ def mixed(
   A teacher's cache cannot hold mixed images, since an image has too many
   neighbours.
 
+  >>> from kdjax.data.views import flip_views
+  >>> mixed(flip_views(), 10, mixup=0.2).name
+  'flip_mixup0.2_cutmix0'
+
   Args:
     views: The views of single examples. Images must be of one size after them.
     classes: Number of classes.

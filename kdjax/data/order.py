@@ -118,7 +118,7 @@ def held_out(labels: Any, fraction: float) -> np.ndarray:
   least one on either side, a single example is not held out. The draw depends
   only on the labels and the fraction.
 
-  >>> held_out([0, 0, 0, 1, 1, 2], 0.4).sum()
+  >>> int(held_out([0, 0, 0, 1, 1, 2], 0.4).sum())
   2
 
   Args:
@@ -149,6 +149,10 @@ def proportional_subset(seed: int, labels: Any, examples: int) -> np.ndarray:
 
   Every class has its share of `examples`, up to one example; with the same seed
   and labels, a smaller draw is a subset of a larger draw.
+
+  >>> labels = np.array([0, 0, 0, 0, 1, 1])
+  >>> np.bincount(labels[proportional_subset(0, labels, 3)]).tolist()
+  [2, 1]
 
   Args:
     seed: Seed of the draw, `0..2**32 - 1`.

@@ -37,6 +37,11 @@ def random_resized_crop_views(
   Images may have one size, or be canvases with their `size`; the views have one
   size and no `size` entry.
 
+  >>> batch = {'image': jnp.ones((1, 40, 50, 3)), 'index': jnp.array([7])}
+  >>> views = random_resized_crop_views(16)
+  >>> views.render(jnp.array([999]), batch)['image'].shape
+  (1, 16, 16, 3)
+
   Args:
     size: Side of the views.
     views: Number of views of an example. Each is drawn for the example.
@@ -101,6 +106,9 @@ def colour_jitter_views(
   `1 - strength` and `1 + strength`, at least 0; a factor of 1 changes nothing.
   Values are clipped to 0..255 after every change. Pixels beyond the `size` of a
   canvas do not count for the mean. Grey images have no saturation to change.
+
+  >>> colour_jitter_views(saturation=0.1, views=20)[:2]
+  ('jitter0.4-0.4-0.1_of20', 20)
 
   Args:
     brightness: Strength, 0 or more.

@@ -24,6 +24,11 @@ def resized(model: Model, size: int, *, resize: int | None = None) -> Model:
   `data.random_resized_crop_views`. Teacher and student may have different
   sizes.
 
+  >>> from kdjax.models import create, taps
+  >>> model = resized(create('cnn_student', classes=5), 32)
+  >>> taps(model, {'image': jnp.zeros((2, 90, 70, 3), jnp.uint8)})['stage1']
+  (2, 32, 32, 16)
+
   Args:
     model: Reads `batch['image']`, `[batch, size, size, channels]`.
     size: Side of the model's images, positive.

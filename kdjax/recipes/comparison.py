@@ -9,7 +9,12 @@ import jax.numpy as jnp
 
 from kdjax import reports
 from kdjax.recipes.distillation import Distilled
-from kdjax.recipes.summary import describe, describe_measure, starts
+from kdjax.recipes.summary import (
+  describe,
+  describe_data,
+  describe_measure,
+  starts,
+)
 from kdjax.tasks import Task
 from kdjax.training import Fitted
 
@@ -56,6 +61,7 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
   }
   return {
     'dataset': task.name,
+    'split': task.split,
     'method': first.method,
     'seeds': list(experiment.budget.all_seeds),
     'devices': experiment.device_count,
@@ -65,6 +71,7 @@ def compare(results: Mapping[str, Distilled], seconds: float) -> dict[str, Any]:
     'gains': measures[headline]['gains'],
     'measures': measures,
     **starts(first),
+    **describe_data(task),
   }
 
 

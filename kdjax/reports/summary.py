@@ -127,6 +127,7 @@ def print_comparison(
   for gain in summary['gains']:
     output.print(difference(gain, measure, gain['of'], gain['over']))
   _print_other_comparisons(summary, output)
+  print_data(summary, output)
   _print_citation(summary, output)
 
 

@@ -108,6 +108,11 @@ def classification(
 def with_class_weights(task: Task, weights: Sequence[float] | None) -> Task:
   """Returns the task with weights of the classes, objective included.
 
+  >>> source = data.from_mapping({'label': [0, 0, 1]})
+  >>> task = classification('three', source, source, 2)
+  >>> with_class_weights(task, [0.75, 1.5]).class_weights
+  (0.75, 1.5)
+
   Args:
     task: A task of `classification`.
     weights: One number per class, 0 or more; None for equal weights.

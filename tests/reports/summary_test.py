@@ -361,3 +361,18 @@ def test_a_comparison_is_in_the_unit_of_its_measure():
   )
   assert ': +0.2000 nats (95 % interval -0.1000 to +0.5000, ' in text
   assert 'assistant over direct: -0.5000 nats; one seed says nothing' in text
+
+
+def test_lines_on_the_data():
+  plain = _printed(_summary())
+  assert 'unbalanced' not in plain
+  lines = ['Skipped 2 broken files.', "No test image of '[b]x[/b]'."]
+  counts = {'a': {'train': 1200, 'test': 9}, 'b': {'train': 60, 'test': 9}}
+  text = _printed(_summary(remarks=lines, classes=counts, split='validation'))
+  assert 'digits, kd,rkd: validation accuracy after the last epoch' in text
+  for line in lines:
+    assert f'{line}\n' in text
+  assert (
+    'Classes are unbalanced: 1,200 to 60 examples; see macro_f1, '
+    '--class_weights\n'
+  ) in text
