@@ -110,10 +110,8 @@ def _is_foreign(place: str) -> bool:
 def _given() -> dict[str, Any]:
   """The options of the data that are given."""
   names = ('data_dir', 'test_fraction', 'broken_images', 'image_size')
-  values = {name: common.FLAGS[name].value for name in names}
-  if common.FLAGS.measures:
-    values['measures'] = common.FLAGS.measures
-  return {name: value for name, value in values.items() if value is not None}
+  found = {name: common.FLAGS[name] for name in (*names, 'measures')}
+  return {name: flag.value for name, flag in found.items() if flag.present}
 
 
 def _measured(dataset: data.Dataset, task: Task) -> Task:

@@ -6,6 +6,7 @@ from typing import Any
 
 from kdjax import data, models, tasks, training
 from kdjax.models import Network
+from kdjax.options import OptionError
 from kdjax.recipes import saved
 from kdjax.tasks import Task
 from kdjax.training import Budget, Experiment
@@ -70,15 +71,28 @@ def open_test(
 ) -> tuple[data.Dataset, Task]:
   """Opens the data that saved networks are tested on.
 
-  Images of unequal size are stored as they were for training.
+  Images of unequal size are stored as they were for training, and the same part
+  of a folder or of arrays is for tests.
 
   Args:
     note: From `read_note`.
     **given: Fields of `tasks.Options`, `dataset` among them.
 
   Raises:
-    OptionError: if the data set is missing or unfit.
+    OptionError: if the data set is missing or unfit, or another part of the
+      training's data would be for tests.
   """
+  if given['dataset'] == note['dataset']:
+    kept = note.get('opening', {})
+    asked = given.get('test_fraction')
+    if kept and asked not in (None, kept['test_fraction']):
+      raise OptionError(
+        'test_fraction',
+        asked,
+        f'must be {kept["test_fraction"]}, as in training; another one would '
+        'test on training examples',
+      )
+    given = {**kept, **given}
   seen = note['batch']
   if 'size' in seen:
     # A canvas is as large as the largest image, at most as the option says.

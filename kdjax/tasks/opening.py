@@ -48,7 +48,12 @@ def load(asked: Options) -> tuple[data.Dataset, Task]:
     task = of_dataset(dataset, views=views, reported=reported, split=split)
   except ValueError as error:
     raise OptionError('measures', asked.measures, str(error)) from error
-  return dataset, _weighted(asked, task)
+  opening = {
+    name: getattr(asked, name) for name in ('test_fraction', 'broken_images')
+  }
+  if not asked.dataset.startswith((FOLDER, ARRAYS)):
+    opening = {}
+  return dataset, _weighted(asked, task._replace(opening=opening))
 
 
 def transfer(asked: Options, task: Task, seed: int) -> Task:

@@ -29,6 +29,8 @@ class Task(NamedTuple):
     remarks: Lines on the data for reports, such as what was left out.
     split: What the test examples are: `test`, or `validation` for a part of the
       training set.
+    opening: Options that decide which examples are for tests, as JSON. Saved
+      networks keep them, so that no evaluation tests on training examples.
   """
 
   name: str
@@ -41,6 +43,7 @@ class Task(NamedTuple):
   class_weights: tuple[float, ...] | None = None
   remarks: tuple[str, ...] = ()
   split: str = 'test'
+  opening: Mapping[str, Any] = {}
 
   def batch(self, examples: int = 2) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns shapes and dtypes of a batch, for `init` and `jax.eval_shape`.

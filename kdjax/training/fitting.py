@@ -106,6 +106,7 @@ def save(
     **fitted.model.note,
     'dataset': experiment.task.name,
     'class_names': list(experiment.task.class_names),
+    'opening': dict(experiment.task.opening),
     'batch': note_of_batch(experiment.task.batch()),
     'seeds': list(seeds),
     'measures': {

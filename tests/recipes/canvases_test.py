@@ -49,6 +49,27 @@ def distilled(folder, tmp_path_factory):
   return workdir, small_experiments.distil(_wire(folder), workdir)
 
 
+def test_evaluation_has_the_test_examples_of_training(tmp_path):
+  random = np.random.default_rng(0)
+  for name, low in (('bright', 90), ('dark', 0)):
+    (tmp_path / 'own' / name).mkdir(parents=True)
+    for i in range(20):
+      pixels = random.integers(low, low + 160, (9, 9, 3)).astype(np.uint8)
+      PIL.Image.fromarray(pixels).save(tmp_path / 'own' / name / f'{i}.png')
+  (tmp_path / 'own' / 'dark' / 'broken.png').write_bytes(b'no image')
+  asked = {'test_fraction': 0.25, 'broken_images': 'skip'}
+  wired = _wire(f'folder:{tmp_path / "own"}', **asked)
+  result = small_experiments.distil(wired, tmp_path / 'run')
+  (found,) = recipes.evaluate(tmp_path / 'run' / 'distilled')
+  assert found['examples'] == 10
+  assert found['accuracy'] == pytest.approx(
+    result.distilled.measures['accuracy'][0]
+  )
+  _, note = recipes.read_note(tmp_path / 'run' / 'distilled')
+  with pytest.raises(OptionError, match=r'test_fraction=0\.5: must be 0\.25, as'):
+    recipes.open_test(note, dataset=note['dataset'], test_fraction=0.5)
+
+
 def test_what_the_summary_says(distilled):
   _, result = distilled
   summary = recipes.summarise(result, 1.0)
