@@ -80,7 +80,8 @@ def check_teacher(
   """
   budget = options.of(experiment.budget)
   own = experiment.for_teacher(task, epochs, budget=budget)
-  check_devices(own, options.flag('batch_size'))
+  if options.batch_size is not None:  # otherwise the student's is checked
+    check_devices(own, options.flag('batch_size'))
   warmup = options.flag('warmup_epochs')
   own.budget.check_warmup('teacher', own.epochs, warmup)
 

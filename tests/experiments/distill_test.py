@@ -83,6 +83,7 @@ def test_leaves_what_the_readme_says(finished):
   summary = json.loads((workdir / 'summary.json').read_text())
   assert list(summary) == [
     'dataset',
+    'split',
     'method',
     'seeds',
     'devices',

@@ -66,7 +66,7 @@ def test_evaluation_has_the_test_examples_of_training(tmp_path):
     result.distilled.measures['accuracy'][0]
   )
   _, note = recipes.read_note(tmp_path / 'run' / 'distilled')
-  with pytest.raises(OptionError, match=r'test_fraction=0\.5: must be 0\.25, as'):
+  with pytest.raises(OptionError, match=r'must be 0\.25, as in training'):
     recipes.open_test(note, dataset=note['dataset'], test_fraction=0.5)
 
 

@@ -165,13 +165,13 @@ _FACTORIES = {
     ShuffleNet, block=SplitBlock, widths=(116, 232, 464), features=1024
   ),
   # For images of ImageNet's size.
-  'mobilenetv2': _normed(MobileNetV2),
   'resnet18': _imagenet_resnet(18),
   'resnet34': _imagenet_resnet(34),
   'resnet50': _imagenet_resnet(50),
   'resnet101': _imagenet_resnet(101),
   'resnet152': _imagenet_resnet(152),
   'mobilenetv1': _normed(MobileNetV1),
+  'mobilenetv2': _normed(MobileNetV2),
   'googlenet': _normed(GoogLeNet),
   'convnext_tiny': _plain(
     ConvNeXt, blocks=(3, 3, 9, 3), widths=(96, 192, 384, 768)
