@@ -1,5 +1,6 @@
 """Networks of the zoo from PyTorch's names and layouts, and back."""
 
+import hashlib
 import os
 import pathlib
 import re
@@ -75,6 +76,39 @@ def test_reads_the_names_of_other_libraries(library, tmp_path):
   assert name[library] in files.read(path)
   found = models.load_torch(path, network.model)
   chex.assert_trees_all_equal(found.variables, network.variables)
+
+
+# The first digits of the SHA-256 of all names and shapes, a line each, that the
+# networks of torchvision 0.28, timm 1.0.31 and RepDistiller have, of 1000
+# classes.
+_NAMES = {
+  ('resnet20', 'pytorch_resnet_cifar10'): 'b913f9a90294ab5d',
+  ('resnet18', 'torchvision'): 'fc669aac650ab66f',
+  ('resnet50', 'torchvision'): '584ee931ad382885',
+  ('mobilenetv2', 'torchvision'): '07c1a8796c1aa659',
+  ('googlenet', 'torchvision'): 'fa3d44cfc0caf557',
+  ('convnext_tiny', 'torchvision'): '76e6adcc617daa3f',
+  ('resnet50', 'timm'): '584ee931ad382885',
+  ('mobilenetv2', 'timm'): 'fb193ed441ef69d9',
+  ('convnext_tiny', 'timm'): '6a2556c605ee9b4f',
+  ('deit_tiny', 'timm'): 'f67d4b872e4c717d',
+  ('deit_tiny_distilled', 'timm'): '9a8825a605d6b698',
+  ('wrn40_2', 'RepDistiller'): 'abd2dbf1d312b01f',
+  ('vgg13', 'RepDistiller'): '8f8dc282007a227e',
+}
+
+
+@pytest.mark.parametrize(('name', 'library'), _NAMES)
+def test_names_and_shapes_are_those_of_the_library(name, library, tmp_path):
+  model = models.create(name, classes=1000)
+  batch = {'image': jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)}
+  shapes = jax.eval_shape(model.init, jax.random.key(0), batch)
+  zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+  path = tmp_path / 'network.safetensors'
+  models.save_torch(path, models.Network(model, zeros), library=library)
+  lines = [f'{k} {list(x.shape)}' for k, x in files.read(path).items()]
+  found = hashlib.sha256('\n'.join(sorted(lines)).encode()).hexdigest()
+  assert found[:16] == _NAMES[name, library]
 
 
 def test_refuses_an_unknown_library(tmp_path):
