@@ -41,10 +41,12 @@ def evaluate(
   if task is None:
     _, task = open_test(note, dataset=note['dataset'])
   networks = saved.load(directory)
-  return [
-    {**evaluate_one(network, task, teacher=teacher), 'seed': seed}
-    for seed, network in zip(note['seeds'], networks, strict=True)
-  ]
+  results = []
+  for seed, network in zip(note['seeds'], networks, strict=True):
+    found = evaluate_one(network, task, teacher=teacher)
+    named = {'model': found.pop('model'), 'dataset': found.pop('dataset')}
+    results.append({**named, 'seed': seed, **found})
+  return results
 
 
 def evaluate_one(
