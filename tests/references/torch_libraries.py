@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from torch import library
 
 
 def torchvision(name):
@@ -49,4 +50,4 @@ def _declare_operators(folder):
       _LIBRARY.define(f'{name}() -> ()')
 
 
-_LIBRARY = torch.library.Library('torchvision', 'FRAGMENT')
+_LIBRARY = library.Library('torchvision', 'FRAGMENT')

@@ -168,7 +168,7 @@ _NAMINGS = {
   r'resnet(8|14|20|32|44|56|110)': (_CIFAR_RESNET, _TORCHVISION_RESNET),
   r'resnet\w+': (
     _TORCHVISION_RESNET,
-    _TORCHVISION_RESNET._replace(library='timm'),
+    _TORCHVISION_RESNET._replace(origin='timm'),
     _CIFAR_RESNET,
   ),
   r'wrn\w+': (Naming('RepDistiller', _WIDE_RESNET),),

@@ -34,12 +34,12 @@ class Naming(NamedTuple):
   """The names that one library gives the tensors of a network.
 
   Attributes:
-    library: Whose names they are.
+    origin: Whose names they are.
     lines: The table. A path that fits no line keeps its name, with dots.
     left_out: Beginnings of names of layers that only training uses.
   """
 
-  library: str
+  origin: str
   lines: Sequence[Line]
   left_out: tuple[str, ...] = ()
 

@@ -147,7 +147,7 @@ def save_torch(
     WeightsError: if the library has no such network, or the file cannot be
       written.
   """
-  known = {n.library: n for n in namings(network.name)}
+  known = {n.origin: n for n in namings(network.name)}
   if library is not None and library not in known:
     raise WeightsError(
       f'library must be one of {", ".join(known)} for {network.name}, got '
