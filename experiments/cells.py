@@ -13,6 +13,7 @@ import jax
 
 from experiments import common, networks, processes, wiring, workdirs
 from experiments.grid import Cell
+from experiments.provenance import provenance
 from kdjax import cache, checkpoint, models, recipes, reports, tasks, training
 from kdjax.models import Network
 from kdjax.options import OptionError
@@ -236,7 +237,8 @@ def _run(cell: Cell, parts: _Parts) -> None:
     summary = recipes.summarise(result, time.perf_counter() - start)
     reports.plot_curves(place)
     # A cell with a summary has finished.
-    reports.write_summary(place, {**summary, 'settings': settings})
+    summary |= {'settings': settings, 'provenance': provenance()}
+    reports.write_summary(place, summary)
 
 
 def _asked(cell: Cell) -> dict[type, Any]:

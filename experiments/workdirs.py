@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments import common
+from experiments.provenance import provenance
 from kdjax import reports, training
 from kdjax.training import Experiment
 
@@ -170,7 +171,7 @@ def report(
     show: Prints it.
   """
   if training.is_first():
-    summary = summarise()
+    summary = {**summarise(), 'provenance': provenance()}
     before = reports.read_settings(workdir).get('extended_from')
     if before is not None:
       summary['extended_from'] = before

@@ -97,7 +97,11 @@ def test_leaves_what_the_readme_says(finished):
     'measure',
     'measures',
     'settings',
+    'provenance',
   ]
+  assert summary['provenance']['command'].startswith(
+    'python -m experiments.distill --'
+  )
   settings = json.loads((workdir / 'settings.json').read_text())
   assert settings == {'program': 'distill', **summary['settings']}
   assert settings['epochs'] == 40
