@@ -9,6 +9,21 @@ from kdjax.training import optimizers
 # Length of a run in steps if the number of epochs is not given.
 _DEFAULT_STEPS = 1500
 
+
+def _shares(text: str) -> tuple[float, ...]:
+  return tuple(float(part) for part in text.split(','))
+
+
+def _good_milestones(text: str) -> bool:
+  try:
+    return optimizers.are_milestones(_shares(text))
+  except ValueError:
+    return False
+
+
+_MILESTONES = options.Rule(
+  _good_milestones, 'must be numbers above 0, below 1, in order, with commas'
+)
 _SEED = options.Rule(lambda x: 0 <= x < 2**32, 'must be 0 or more, below 2**32')
 
 
@@ -39,6 +54,13 @@ class Budget(options.Options):
     'cosine',
     f'Learning rate schedule; one of {", ".join(optimizers.SCHEDULES)}.',
     options.one_of(optimizers.SCHEDULES),
+  )
+  milestones: str = options.option(
+    ','.join(map(str, optimizers.MILESTONES)),
+    'Shares of a run after which the step schedule takes a tenth of the '
+    'learning rate, with commas; 0.3,0.6,0.9 are epochs 30, 60 and 90 of 100. '
+    'Other schedules have none.',
+    _MILESTONES,
   )
   warmup_epochs: float = options.option(
     0.0,
@@ -101,6 +123,15 @@ class Budget(options.Options):
   def all_seeds(self) -> tuple[int, ...]:
     """The seeds of all students."""
     return tuple(range(self.seed, self.seed + self.seeds))
+
+  @property
+  def all_milestones(self) -> tuple[float, ...]:
+    """The milestones as numbers.
+
+    >>> Budget(milestones='0.3,0.6,0.9').all_milestones
+    (0.3, 0.6, 0.9)
+    """
+    return _shares(self.milestones)
 
   def steps_per_epoch(self, examples: int) -> int:
     """Returns the number of steps of one pass over the examples."""

@@ -57,6 +57,7 @@ def schedule(experiment: Experiment, run: Run) -> Callable:
     budget.learning_rate,
     run.epochs * steps_per_epoch,
     warmup_steps=budget.warmup_steps(steps_per_epoch),
+    milestones=budget.all_milestones,
   )
   batches = budget.accumulate
   return rate if batches == 1 else lambda count: rate(count * batches)

@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules of optax by name."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,24 +11,35 @@ OPTIMIZERS = ('sgd', 'adam')
 SCHEDULES = ('constant', 'cosine', 'step')
 
 # CIFAR's usual protocol: a tenth of the rate at epochs 150, 180, 210 of 240.
-_STEP_FRACTIONS = (150 / 240, 180 / 240, 210 / 240)
+MILESTONES = (150 / 240, 180 / 240, 210 / 240)
+# 0.29 * 100 is 28.999999999999996 in floating point and must count as step 29.
+_ROUNDING = 1e-6
 
 
 def make_schedule(
-  name: str, learning_rate: float, steps: int, *, warmup_steps: int = 0
+  name: str,
+  learning_rate: float,
+  steps: int,
+  *,
+  warmup_steps: int = 0,
+  milestones: Sequence[float] = MILESTONES,
 ) -> Callable:
   """Returns the schedule of the learning rate over a whole run.
 
   Args:
-    name: `constant`, `cosine` (to zero) or `step` (a tenth after 62.5 %, 75 %
-      and 87.5 % of the steps, as in the usual CIFAR protocol).
+    name: `constant`, `cosine` (to zero) or `step` (a tenth after every
+      milestone).
     learning_rate: Learning rate at the start, or at the end of the warm-up.
     steps: Number of steps in the run.
     warmup_steps: Number of steps in which the learning rate first grows from 0
       in equal parts. The named schedule then takes the remaining steps.
+    milestones: Shares of the steps of the `step` schedule, above 0, below 1 and
+      in order. The default is that of the usual CIFAR protocol, epochs 150, 180
+      and 210 of 240. ImageNet's usual protocol has 0.3, 0.6 and 0.9.
 
   Raises:
-    ValueError: if the name is unknown, or the warm-up leaves no step.
+    ValueError: if the name is unknown, the warm-up leaves no step, or the
+      milestones are out of range or order.
 
   >>> schedule = make_schedule('constant', 0.5, 9, warmup_steps=2)
   >>> [float(schedule(step)) for step in range(4)]
@@ -37,7 +49,13 @@ def make_schedule(
     raise ValueError(
       f'warmup_steps must be within 0 and {steps - 1}, got {warmup_steps}.'
     )
-  schedule = _named_schedule(name, learning_rate, steps - warmup_steps)
+  if not are_milestones(milestones):
+    raise ValueError(
+      f'milestones must be above 0, below 1 and in order, got {milestones}.'
+    )
+  schedule = _named_schedule(
+    name, learning_rate, steps - warmup_steps, milestones
+  )
   if warmup_steps:
     warmup = optax.schedules.linear_schedule(0.0, learning_rate, warmup_steps)
     schedule = optax.schedules.join_schedules(
@@ -48,16 +66,31 @@ def make_schedule(
   return lambda count: schedule(jnp.asarray(count, jnp.float32))
 
 
-def _named_schedule(name: str, learning_rate: float, steps: int) -> Callable:
+def are_milestones(shares: Sequence[float]) -> bool:
+  """Returns whether shares of a run are above 0, below 1 and in order.
+
+  >>> are_milestones((0.3, 0.6, 0.9)), are_milestones((30, 60, 90))
+  (True, False)
+  """
+  ends = (0.0, *shares, 1.0)
+  return all(low < high for low, high in itertools.pairwise(ends))
+
+
+def _named_schedule(
+  name: str, learning_rate: float, steps: int, milestones: Sequence[float]
+) -> Callable:
   """Returns the schedule without warm-up, of a float32 count."""
   if name == 'constant':
     return optax.schedules.constant_schedule(learning_rate)
   if name == 'cosine':
     return optax.schedules.cosine_decay_schedule(learning_rate, steps)
   if name == 'step':
-    return optax.schedules.piecewise_constant_schedule(
-      learning_rate, {int(part * steps): 0.1 for part in _STEP_FRACTIONS}
-    )
+    falls: dict[int, float] = {}
+    for share in milestones:
+      # A short run may reach two milestones in one step.
+      step = int(share * steps + _ROUNDING)
+      falls[step] = 0.1 * falls.get(step, 1.0)
+    return optax.schedules.piecewise_constant_schedule(learning_rate, falls)
   raise ValueError(f'schedule must be one of {SCHEDULES}, got {name!r}.')
 
 

@@ -30,6 +30,7 @@ class TeacherBudget(options.Options):
   optimizer: str | None = _own('optimizer')
   learning_rate: float | None = _own('learning_rate')
   schedule: str | None = _own('schedule')
+  milestones: str | None = _own('milestones')
   warmup_epochs: float | None = _own('warmup_epochs')
   accumulate: int | None = _own('accumulate')
   ema: float | None = _own('ema')

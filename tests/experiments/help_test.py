@@ -43,8 +43,8 @@ _NOT_A_TEACHERS = {
   'scratch',
   *('epochs', 'seeds', 'seed', 'student_checkpoint'),
   *('teacher_batch_size', 'teacher_optimizer', 'teacher_learning_rate'),
-  *('teacher_schedule', 'teacher_warmup_epochs', 'teacher_accumulate'),
-  *('teacher_ema', 'teacher_weight_decay'),
+  *('teacher_schedule', 'teacher_milestones', 'teacher_warmup_epochs'),
+  *('teacher_accumulate', 'teacher_ema', 'teacher_weight_decay'),
 }
 _DISTILLATION = _flags(*wiring.DISTILLATION)
 _JOB = {

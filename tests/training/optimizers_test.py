@@ -72,6 +72,31 @@ def test_steps_fall_at_the_same_fractions_of_any_run():
   )
 
 
+def test_milestones_are_shares_of_the_run():
+  # Epochs 30, 60 and 90 of 100, three steps each; and of 10 epochs at a share
+  # that is just below an integer in floating point, 0.29 * 100.
+  for milestones, steps, falls in (
+    ((0.3, 0.6, 0.9), 300, (90, 180, 270)),
+    ((0.29, 0.58), 100, (29, 58)),
+    ((0.5,), 7, (3,)),
+    ((0.5, 0.6), 3, (1, 1)),  # both in one step
+  ):
+    schedule = training.make_schedule('step', 1.0, steps, milestones=milestones)
+    rates = [float(schedule(jnp.int32(step))) for step in range(steps)]
+    expected = [
+      0.1 ** sum(step >= fall for fall in falls) for step in range(steps)
+    ]
+    np.testing.assert_allclose(rates, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  'milestones', [(30, 60, 90), (0.6, 0.3), (0.0, 0.5), (0.5, 1.0), (0.5, 0.5)]
+)
+def test_milestones_that_are_none(milestones):
+  with pytest.raises(ValueError, match='milestones must be above 0, below 1'):
+    training.make_schedule('step', 1.0, 100, milestones=milestones)
+
+
 @pytest.mark.parametrize(
   ('name', 'step', 'expected'),
   [

@@ -36,6 +36,21 @@ def test_its_own_values_replace_the_students():
   assert own.flag('warmup_epochs') == 'warmup_epochs'
 
 
+def test_milestones_of_its_own():
+  budget = dataclasses.replace(_BUDGET, milestones='0.3,0.6,0.9')
+  assert TeacherBudget().of(budget).all_milestones == (0.3, 0.6, 0.9)
+  assert TeacherBudget(milestones='0.5').of(budget).all_milestones == (0.5,)
+  assert Budget().all_milestones == (150 / 240, 180 / 240, 210 / 240)
+
+
+@pytest.mark.parametrize('text', ['30,60,90', '0.6,0.3', 'half', '', '0.5,'])
+def test_milestones_that_are_none(text):
+  with pytest.raises(options.OptionError, match=r'^milestones=.*: .*below 1'):
+    Budget(milestones=text)
+  with pytest.raises(options.OptionError, match=r'^teacher_milestones=.*: '):
+    TeacherBudget(milestones=text)
+
+
 def test_zero_is_a_value_of_its_own():
   budget = dataclasses.replace(_BUDGET, warmup_epochs=2, ema=0.9)
   own = TeacherBudget(warmup_epochs=0.0, ema=0.0, weight_decay=0.0)
