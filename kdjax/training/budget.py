@@ -44,7 +44,8 @@ class Budget(options.Options):
   )
   optimizer: str = options.option(
     'sgd',
-    f'Optimizer; one of {", ".join(optimizers.OPTIMIZERS)}.',
+    f'Optimizer; one of {", ".join(optimizers.OPTIMIZERS)}. sgd has Nesterov '
+    'momentum, momentum plain momentum, both 0.9.',
     options.one_of(optimizers.OPTIMIZERS),
   )
   learning_rate: float = options.option(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-OPTIMIZERS = ('sgd', 'adam')
+OPTIMIZERS = ('sgd', 'momentum', 'adam')
 SCHEDULES = ('constant', 'cosine', 'step')
 
 # CIFAR's usual protocol: a tenth of the rate at epochs 150, 180, 210 of 240.
@@ -101,11 +101,12 @@ def make_optimizer(
   weight_decay: float = 0.0,
   clip_norm: float = 0.0,
 ) -> optax.GradientTransformation:
-  """Returns SGD with Nesterov momentum 0.9, or Adam, with decay and clipping.
+  """Returns SGD with momentum 0.9, or Adam, with decay and clipping.
 
   Args:
-    name: `sgd` (weight decay is added to the gradient, as in the usual
-      protocols) or `adam` (decay is decoupled: AdamW).
+    name: `sgd` (Nesterov momentum) or `momentum` (plain, as in the protocols of
+      CIFAR-100 and ImageNet), whose weight decay is added to the gradient; or
+      `adam` (decay is decoupled: AdamW).
     learning_rate: A number or a schedule.
     weight_decay: Weight decay of all parameters, also batch norm and biases.
     clip_norm: Largest global norm of the gradient; 0 for no clipping.
@@ -114,11 +115,11 @@ def make_optimizer(
     ValueError: if the name is unknown.
   """
   clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
-  if name == 'sgd':
+  if name in ('sgd', 'momentum'):
     return optax.chain(
       clip,
       optax.add_decayed_weights(weight_decay),
-      optax.sgd(learning_rate, momentum=0.9, nesterov=True),
+      optax.sgd(learning_rate, momentum=0.9, nesterov=name == 'sgd'),
     )
   if name == 'adam':
     adam = optax.adamw(learning_rate, weight_decay=weight_decay)

@@ -133,7 +133,7 @@ def test_a_warmup_leaves_steps(warmup):
     training.make_schedule('cosine', 0.2, 10, warmup_steps=warmup)
 
 
-def _numpy_sgd(rates, *, weight_decay=0.0, clip=math.inf):
+def _numpy_sgd(rates, *, weight_decay=0.0, clip=math.inf, nesterov=True):
   params = {name: value.copy() for name, value in _PARAMS.items()}
   momentum = {name: np.zeros_like(value) for name, value in params.items()}
   for rate, gradient in zip(rates, _GRADIENTS, strict=True):
@@ -142,13 +142,20 @@ def _numpy_sgd(rates, *, weight_decay=0.0, clip=math.inf):
     for name in params:
       g = scale * gradient[name] + weight_decay * params[name]
       momentum[name] = g + 0.9 * momentum[name]
-      params[name] -= rate * (g + 0.9 * momentum[name])
+      step = g + 0.9 * momentum[name] if nesterov else momentum[name]
+      params[name] -= rate * step
   return params
 
 
 def test_sgd_has_nesterov_momentum():
   optimizer = training.make_optimizer('sgd', 0.1)
   _assert_close(_run(optimizer), _numpy_sgd([0.1] * 3))
+
+
+def test_momentum_is_plain():
+  optimizer = training.make_optimizer('momentum', 0.1, weight_decay=0.05)
+  expected = _numpy_sgd([0.1] * 3, weight_decay=0.05, nesterov=False)
+  _assert_close(_run(optimizer), expected)
 
 
 def test_sgd_adds_weight_decay_to_the_gradient():
