@@ -85,11 +85,8 @@ def _named_schedule(
   if name == 'cosine':
     return optax.schedules.cosine_decay_schedule(learning_rate, steps)
   if name == 'step':
-    falls: dict[int, float] = {}
-    for share in milestones:
-      # A short run may reach two milestones in one step.
-      step = int(share * steps + _ROUNDING)
-      falls[step] = 0.1 * falls.get(step, 1.0)
+    # Milestones of a short run that fall on one step count once.
+    falls = {int(share * steps + _ROUNDING): 0.1 for share in milestones}
     return optax.schedules.piecewise_constant_schedule(learning_rate, falls)
   raise ValueError(f'schedule must be one of {SCHEDULES}, got {name!r}.')
 

@@ -79,7 +79,7 @@ def test_milestones_are_shares_of_the_run():
     ((0.3, 0.6, 0.9), 300, (90, 180, 270)),
     ((0.29, 0.58), 100, (29, 58)),
     ((0.5,), 7, (3,)),
-    ((0.5, 0.6), 3, (1, 1)),  # both in one step
+    ((0.5, 0.6), 3, (1,)),  # both on one step count once
   ):
     schedule = training.make_schedule('step', 1.0, steps, milestones=milestones)
     rates = [float(schedule(jnp.int32(step))) for step in range(steps)]
