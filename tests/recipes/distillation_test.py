@@ -87,6 +87,8 @@ def test_the_models_are_on_disk_with_their_note(distilled, method):
     assert note == {
       'model': 'mlp_student',
       'dataset': 'digits',
+      'class_names': [str(i) for i in range(10)],
+      'opening': {},
       'classes': 10,
       'batch': {
         'image': {'shape': [8, 8, 1], 'dtype': 'uint8'},
