@@ -172,15 +172,20 @@ def _print_citation(summary: dict[str, Any], output: console.Console) -> None:
     output.print(f'BibTeX of the papers: kdjax.citation({names})')
 
 
-def _print_other_measures(
-  summary: dict[str, Any], output: console.Console
-) -> None:
-  """Prints a row with the gain for every other measure in the options."""
-  others = [
+def _others(summary: dict[str, Any]) -> list[dict[str, Any]]:
+  """Returns all measures but the first and the cross-entropy."""
+  return [
     found
     for name, found in summary['measures'].items()
     if name not in (summary['measure']['name'], 'loss')
   ]
+
+
+def _print_other_measures(
+  summary: dict[str, Any], output: console.Console
+) -> None:
+  """Prints a row with the gain for every other measure in the options."""
+  others = _others(summary)
   if not others:
     return
   rows = _table('Other measures', None, (), ('teacher', 'scratch', 'distilled'))
@@ -200,11 +205,7 @@ def _print_other_comparisons(
   summary: dict[str, Any], output: console.Console
 ) -> None:
   """Prints a row with all students for every other measure in the options."""
-  others = [
-    found
-    for name, found in summary['measures'].items()
-    if name not in (summary['measure']['name'], 'loss')
-  ]
+  others = _others(summary)
   if not others:
     return
   rows = _table('Other measures', None, (), tuple(summary['students']))

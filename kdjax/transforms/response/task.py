@@ -42,14 +42,7 @@ def labels(
     ValueError: if a weight is negative or not finite; when called, if there are
       not as many weights as classes.
   """
-  weights = None
-  if class_weights is not None:
-    weights = np.asarray(class_weights, np.float32)
-    if weights.ndim != 1 or not np.all((weights >= 0) & np.isfinite(weights)):
-      raise ValueError(
-        'class_weights must be numbers of 0 or more, got '
-        f'{np.asarray(class_weights).tolist()}.'
-      )
+  weights = _checked_weights(class_weights)
 
   def loss(student, batch, valid):
     label = batch['label']
@@ -83,6 +76,20 @@ def labels(
   return per_example.of_student(
     loss, student_logits=student_logits, mask=mask, ignore=ignore
   )
+
+
+def _checked_weights(
+  class_weights: Sequence[float] | None,
+) -> np.ndarray | None:
+  if class_weights is None:
+    return None
+  weights = np.asarray(class_weights, np.float32)
+  if weights.ndim != 1 or not np.all((weights >= 0) & np.isfinite(weights)):
+    raise ValueError(
+      'class_weights must be numbers of 0 or more, got '
+      f'{np.asarray(class_weights).tolist()}.'
+    )
+  return weights
 
 
 def multi_labels(*, mask: str | None = None) -> base.LossTransform:
